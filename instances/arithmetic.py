@@ -1,0 +1,87 @@
+"""The exact judge of sums: no rounding on the way, one rounding of the result.
+
+Every float64 is an integer times a power of two. Rows whose numbers share a unit small enough to
+hold every sum in 64 bits are added in integers; all others are added as fractions. This file shares
+no code with the solvers it judges.
+"""
+
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instances.arrays import BoolArray, FloatArray, IntArray
+
+_CHUNK = 1 << 20  # numbers looked at together, so that the temporaries stay small
+_ROOM = 2.0**61  # |target - sum| and the tolerance, in units, must stay below this
+
+
+class Judgement(NamedTuple):
+    """What is true of each row: correctly rounded float64 values, shape (b,)."""
+
+    error: FloatArray
+    """|target − sum of the kept coefficients|."""
+    excess: FloatArray
+    """How far the error is beyond the tolerance; 0 exactly when it is not."""
+
+
+def judge(
+    coefficients: FloatArray, targets: FloatArray, mask: BoolArray, tolerance: float | None
+) -> Judgement:
+    """Compute the error of every row and its excess over `tolerance` (None: no limit).
+
+    Parameters
+    ----------
+    coefficients, mask
+        Shape (b, n).
+    targets
+        Shape (b,).
+    tolerance
+        In units of the targets.
+    """
+    b, n = coefficients.shape
+    error = np.empty(b)
+    excess = np.zeros(b)
+    step = max(1, _CHUNK // max(1, n))
+    for start in range(0, b, step):
+        rows = slice(start, start + step)
+        part = _judge_integers(coefficients[rows], targets[rows], mask[rows], tolerance)
+        error[rows], excess[rows], fits = part
+        for r in start + np.flatnonzero(~fits):
+            kept = [Fraction(a) for a in coefficients[r, mask[r]].tolist()]
+            exact = abs(Fraction(float(targets[r])) - sum(kept))
+            beyond = exact - Fraction(tolerance) if tolerance is not None else Fraction(0)
+            error[r], excess[r] = _rounded(exact), _rounded(max(Fraction(0), beyond))
+    return Judgement(error, excess)
+
+
+def _judge_integers(
+    coefficients: FloatArray, targets: FloatArray, mask: BoolArray, tolerance: float | None
+) -> tuple[FloatArray, FloatArray, BoolArray]:
+    limit = 0.0 if tolerance is None else tolerance
+    kept = np.where(mask, coefficients, 0.0)
+    limits = np.full_like(targets, limit)
+    numbers = np.column_stack([kept, targets, limits])
+    unit = _lowest_bits(numbers).min(axis=1)  # as exponents of two
+    with np.errstate(over="ignore"):
+        fits = np.ldexp(np.abs(numbers), -unit[:, None]).sum(axis=1) < _ROOM
+    scaled = np.ldexp(np.where(fits[:, None], numbers, 0.0), -unit[:, None]).astype(np.int64)
+    distance = np.abs(scaled[:, -2] - scaled[:, :-2].sum(axis=1))
+    beyond = np.maximum(distance - scaled[:, -1], 0) if tolerance is not None else distance * 0
+    return np.ldexp(distance.astype(float), unit), np.ldexp(beyond.astype(float), unit), fits
+
+
+def _lowest_bits(numbers: FloatArray) -> NDArray[np.int32]:
+    """Exponent of the lowest bit set in each number; a large one for zero."""
+    mantissa, exponent = np.frexp(numbers)
+    integer: IntArray = np.ldexp(mantissa, 53).astype(np.int64)
+    _, trailing = np.frexp((integer & -integer).astype(float))
+    return np.where(numbers == 0.0, 1023, exponent - 53 + trailing - 1).astype(np.int32)
+
+
+def _rounded(value: Fraction) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf")

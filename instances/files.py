@@ -1,0 +1,151 @@
+"""Instances in files: ``.npz`` and ``.json`` with the same keys, never a pickle.
+
+Keys: ``format`` (the text "subset-sum/1"), ``coefficients`` (b, n), ``targets`` (b,), ``objective``
+(its name), and where they apply ``tolerance``, ``size`` and ``available`` (b, n).
+"""
+
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from instances.objectives import FixedSize, make_objective
+from instances.subset_sum import SubsetSum
+
+FORMAT = "subset-sum/1"
+
+
+def save_instance(instance: SubsetSum, path: str | os.PathLike[str]) -> None:
+    """Write `instance` to `path`; the suffix, ``.npz`` or ``.json``, chooses the format.
+
+    The file appears whole or not at all.
+
+    Raises
+    ------
+    ValueError
+        When the suffix is neither.
+    """
+    path = Path(path)
+    fields = to_fields(instance)
+    if path.suffix == ".npz":
+        content = npz_bytes(fields)
+    elif path.suffix == ".json":
+        plain = {k: np.asarray(v).tolist() for k, v in fields.items()}
+        content = (json.dumps(plain) + "\n").encode()
+    else:
+        raise ValueError(f"{path}: an instance file ends in .npz or .json")
+    write_atomically(path, content)
+
+
+def load_instance(path: str | os.PathLike[str]) -> SubsetSum:
+    """Read an instance from a ``.npz`` or ``.json`` file.
+
+    Raises
+    ------
+    ValueError
+        When the file is missing, truncated, of another kind, or states no valid instance.
+    """
+    path = Path(path)
+    try:
+        if path.suffix == ".npz":
+            fields: Mapping[str, Any] = read_npz(path.read_bytes())
+        elif path.suffix == ".json":
+            fields = json.loads(path.read_text(encoding="utf-8"))
+        else:
+            raise ValueError("an instance file ends in .npz or .json")
+        return from_fields(fields)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def to_fields(instance: SubsetSum) -> dict[str, Any]:
+    """Return the keys and values that state `instance`."""
+    fields: dict[str, Any] = {
+        "format": FORMAT,
+        "coefficients": instance.coefficients,
+        "targets": instance.targets,
+        "objective": instance.objective.name,
+    }
+    if instance.tolerance is not None:
+        fields["tolerance"] = instance.tolerance
+    if isinstance(instance.objective, FixedSize):
+        fields["size"] = instance.objective.size
+    if instance.available is not None:
+        fields["available"] = instance.available
+    return fields
+
+
+def from_fields(fields: Mapping[str, Any]) -> SubsetSum:
+    """Make the instance that `fields` states.
+
+    Raises
+    ------
+    ValueError
+        When a key is missing or a value does not fit.
+    """
+    if not isinstance(fields, Mapping) or str(fields.get("format")) != FORMAT:
+        raise ValueError(f"not an instance: its key 'format' must be {FORMAT!r}")
+    missing = [k for k in ("coefficients", "targets", "objective") if k not in fields]
+    if missing:
+        raise ValueError(f"the key {missing[0]!r} is missing")
+    tolerance, size = fields.get("tolerance"), fields.get("size")
+    try:
+        objective = make_objective(
+            str(fields["objective"]),
+            tolerance=None if tolerance is None else float(tolerance),
+            size=None if size is None else int(size),
+        )
+    except (TypeError, OverflowError) as error:
+        raise ValueError(f"tolerance and size must be single numbers: {error}") from error
+    return SubsetSum(
+        fields["coefficients"], fields["targets"], objective, fields.get("available")
+    )
+
+
+def npz_bytes(fields: Mapping[str, Any]) -> bytes:
+    """Return the content of an ``.npz`` file that holds `fields` as plain arrays."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **fields)
+    return buffer.getvalue()
+
+
+def read_npz(content: bytes) -> dict[str, Any]:
+    """Read an ``.npz`` file's content; scalars come back as plain values.
+
+    Raises
+    ------
+    ValueError
+        When it is truncated, no archive of arrays, or holds a pickle.
+    """
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            arrays = {k: archive[k] for k in archive.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError, AttributeError, TypeError,
+            NotImplementedError, SyntaxError, MemoryError) as error:  # fmt: skip
+        raise ValueError("not a whole .npz file of plain arrays") from error
+    return {k: v.item() if v.ndim == 0 else v for k, v in arrays.items()}
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` to `path` so that no half-written file is ever seen under that name."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,42 @@
+"""The standard form that every integer-programming backend reads."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from instances.arrays import BoolArray, FloatArray, IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class MILP:
+    """Minimise ``c·x`` subject to ``row_lower ≤ A x ≤ row_upper`` and ``lower ≤ x ≤ upper``.
+
+    `A` is given by its entries (`rows`, `columns`, `values`). Variables flagged in `integer` are
+    whole numbers. The mask is read off the variables `mask_columns`. Rows flagged in `counts` have
+    whole coefficients and bounds: no floating-point tolerance is to be charged to them.
+    """
+
+    c: FloatArray
+    rows: IntArray
+    columns: IntArray
+    values: FloatArray
+    row_lower: FloatArray
+    row_upper: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    integer: BoolArray
+    counts: BoolArray
+    mask_columns: IntArray
+
+    def mask(self, x: FloatArray) -> BoolArray:
+        """Read the mask off a solution `x`, shape (number of variables,)."""
+        return np.asarray(x)[self.mask_columns] > 0.5
+
+    def widened(self, slack: float) -> "MILP":
+        """Return the program with every measured row loosened by `slack`, or tightened by −slack.
+
+        A backend that lets rows be violated by `slack` answers a question no harder than the
+        widened program and no easier than the narrowed one.
+        """
+        shift = np.where(self.counts, 0.0, slack)
+        return replace(self, row_lower=self.row_lower - shift, row_upper=self.row_upper + shift)

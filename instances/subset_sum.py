@@ -1,0 +1,184 @@
+"""A batch of SubsetSum problems, the judge of every answer to it."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instances.arithmetic import Judgement, judge
+from instances.arrays import BoolArray, FloatArray, frozen
+from instances.milp import MILP
+from instances.objectives import Closest, FixedSize, Objective, Sparsest
+
+
+@dataclass(frozen=True, eq=False)
+class SubsetSum:
+    r"""For each row b choose a mask in {0, 1}ⁿ so that the kept coefficients sum to the target.
+
+    .. code-block:: text
+
+        closest      min |t − a·m|
+        sparsest     min Σm      subject to |t − a·m| ≤ tolerance     then least error
+        fixed-size   min |t − a·m|  subject to Σm = size
+
+    Among equal answers the smallest mask wins, read as an integer with bit k = candidate k.
+
+    Parameters
+    ----------
+    coefficients
+        Shape (b, n); a row may be a broadcast view when all rows share one vector.
+    targets
+        Shape (b,).
+    objective
+        `Closest`, `Sparsest` or `FixedSize`.
+    available
+        Shape (b, n), True where a row may use a candidate; None: all of them.
+
+    Raises
+    ------
+    ValueError
+        When the batch is empty, a shape does not fit, or a number is not finite.
+
+    Examples
+    --------
+    >>> instance = SubsetSum([[0.5, 0.25, -0.125]], [0.4])
+    >>> objective, violation = instance.evaluate(np.array([[True, False, True]]))
+    >>> float(objective[0]), float(violation[0])
+    (0.025000000000000022, 0.0)
+    """
+
+    coefficients: FloatArray
+    targets: FloatArray
+    objective: Objective = field(default_factory=Closest)
+    available: BoolArray | None = None
+
+    def __post_init__(self) -> None:
+        coefficients = frozen(self.coefficients, np.float64)
+        targets = frozen(self.targets, np.float64)
+        if coefficients.ndim != 2 or targets.shape != coefficients.shape[:1]:
+            raise ValueError(
+                f"coefficients {coefficients.shape} and targets {targets.shape}: "
+                "give shapes (b, n) and (b,)"
+            )
+        if len(targets) == 0:
+            raise ValueError("an empty batch: give at least one target")
+        if not (np.isfinite(coefficients).all() and np.isfinite(targets).all()):
+            raise ValueError("coefficients and targets must be finite: remove NaN and infinity")
+        object.__setattr__(self, "coefficients", coefficients)
+        object.__setattr__(self, "targets", targets)
+        if self.available is not None:
+            available = frozen(self.available, np.bool_)
+            if available.shape != coefficients.shape:
+                raise ValueError(
+                    f"available {available.shape}: give the shape of the coefficients, "
+                    f"{coefficients.shape}"
+                )
+            object.__setattr__(self, "available", available)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @property
+    def num_candidates(self) -> int:
+        """Candidates per row, available or not."""
+        return int(self.coefficients.shape[1])
+
+    @property
+    def tolerance(self) -> float | None:
+        """The error up to which a mask is feasible; None: any error."""
+        return self.objective.tolerance
+
+    @property
+    def counts(self) -> bool:
+        """Whether the objective is a count of candidates rather than an error."""
+        return isinstance(self.objective, Sparsest)
+
+    def num_available(self) -> NDArray[np.int64]:
+        """Return how many candidates each row may use, shape (b,)."""
+        if self.available is None:
+            return np.full(len(self), self.num_candidates)
+        return np.asarray(self.available.sum(axis=1))
+
+    def part(self, start: int, stop: int) -> "SubsetSum":
+        """Return the rows from `start` up to but not including `stop`."""
+        available = None if self.available is None else self.available[start:stop]
+        return SubsetSum(
+            self.coefficients[start:stop], self.targets[start:stop], self.objective, available
+        )
+
+    def judge(self, mask: BoolArray) -> Judgement:
+        """Compute the exact error of each row and its excess over the tolerance.
+
+        Raises
+        ------
+        ValueError
+            When `mask` is not a bool array of the shape of the coefficients.
+        """
+        if mask.dtype != np.bool_ or mask.shape != self.coefficients.shape:
+            raise ValueError(
+                f"mask of {mask.dtype} and shape {mask.shape}: "
+                f"give bool and shape {self.coefficients.shape}"
+            )
+        return judge(self.coefficients, self.targets, mask, self.tolerance)
+
+    def evaluate(self, mask: BoolArray) -> tuple[FloatArray, FloatArray]:
+        """Judge masks of shape (b, n) in exact arithmetic.
+
+        Returns
+        -------
+        objective
+            Shape (b,): the error, or for `Sparsest` the number kept.
+        violation
+            Shape (b,): 0 where the mask is feasible; how far the error is beyond the tolerance;
+            infinity where the mask uses an unavailable candidate or has the wrong size.
+
+        Raises
+        ------
+        ValueError
+            When `mask` is not a bool array of the shape of the coefficients.
+        """
+        error, violation = self.judge(mask)
+        kept = mask.sum(axis=1)
+        if isinstance(self.objective, FixedSize):
+            violation[kept != self.objective.size] = np.inf
+        if self.available is not None:
+            violation[(mask & ~self.available).any(axis=1)] = np.inf
+        return (kept.astype(np.float64) if self.counts else error), violation
+
+    def milp(self, b: int) -> MILP:
+        """State row `b` in the standard form; its first n variables are the mask."""
+        n = self.num_candidates
+        a, t = self.coefficients[b], float(self.targets[b])
+        allowed = np.ones(n) if self.available is None else self.available[b].astype(np.float64)
+        everyone = np.arange(n)
+        if isinstance(self.objective, Sparsest):
+            tolerance = self.objective.tolerance
+            return MILP(
+                c=np.ones(n),
+                rows=np.zeros(n, np.int64),
+                columns=everyone,
+                values=a,
+                row_lower=np.array([t - tolerance]),
+                row_upper=np.array([t + tolerance]),
+                lower=np.zeros(n),
+                upper=allowed,
+                integer=np.ones(n, np.bool_),
+                counts=np.zeros(1, np.bool_),
+                mask_columns=everyone,
+            )
+        # variable n is the error z: a·x + z ≥ t and a·x − z ≤ t
+        size = self.objective.size if isinstance(self.objective, FixedSize) else None
+        num_rows = 2 if size is None else 3
+        return MILP(
+            c=np.append(np.zeros(n), 1.0),
+            rows=np.concatenate([np.repeat(np.arange(num_rows), n), [0, 1]]),
+            columns=np.concatenate([np.tile(everyone, num_rows), [n, n]]),
+            values=np.concatenate([a, a, np.ones(n if num_rows == 3 else 0), [1.0, -1.0]]),
+            row_lower=np.array([t, -np.inf, size or 0.0][:num_rows]),
+            row_upper=np.array([np.inf, t, size or 0.0][:num_rows]),
+            lower=np.zeros(n + 1),
+            upper=np.append(allowed, np.inf),
+            integer=np.append(np.ones(n, np.bool_), np.False_),
+            counts=np.array([False, False, True][:num_rows]),
+            mask_columns=everyone,
+        )

@@ -1,0 +1,104 @@
+"""Winning lottery tickets, found by solving for them.
+
+A target network is approximated by only pruning a larger random one; which edges to keep is posed
+as SubsetSum problems and integer programs. Everything a user needs is importable from here:
+
+>>> from milp_lth import SubsetSum, solve
+>>> solution = solve(SubsetSum([[0.5, 0.25, -0.125]], [0.4]))
+>>> solution.mask.tolist(), float(solution.error[0])
+([[True, False, True]], 0.025000000000000022)
+"""
+
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from instances.files import load_instance as load_instance
+    from instances.files import save_instance as save_instance
+    from instances.generate import normal_family as normal_family
+    from instances.generate import planted_family as planted_family
+    from instances.generate import product_family as product_family
+    from instances.generate import uniform_family as uniform_family
+    from instances.milp import MILP as MILP
+    from instances.objectives import Closest as Closest
+    from instances.objectives import FixedSize as FixedSize
+    from instances.objectives import Sparsest as Sparsest
+    from instances.subset_sum import SubsetSum as SubsetSum
+    from milp_lth.assembly import assemble as assemble
+    from milp_lth.evaluation import Evaluation as Evaluation
+    from milp_lth.evaluation import evaluate as evaluate
+    from milp_lth.finding import find_ticket as find_ticket
+    from milp_lth.reduction import Reduction as Reduction
+    from milp_lth.reduction import reduce as reduce
+    from milp_lth.source import Source as Source
+    from milp_lth.targets.files import load_target as load_target
+    from milp_lth.targets.named import load_named_target as load_named_target
+    from milp_lth.ticket import Ticket as Ticket
+    from milp_lth.ticket_files import load_ticket as load_ticket
+    from milp_lth.ticket_files import save_ticket as save_ticket
+    from solvers.registry import available_solvers as available_solvers
+    from solvers.registry import get_solver as get_solver
+    from solvers.select import select as select
+    from solvers.solution import Solution as Solution
+    from solvers.solution import Status as Status
+    from solvers.solve import solve as solve
+    from solvers.solver import Proposal as Proposal
+    from solvers.solver import Solver as Solver
+
+_PLACES = {
+    "instances.files": "load_instance save_instance",
+    "instances.generate": "normal_family planted_family product_family uniform_family",
+    "instances.milp": "MILP",
+    "instances.objectives": "Closest FixedSize Sparsest",
+    "instances.subset_sum": "SubsetSum",
+    "milp_lth.assembly": "assemble",
+    "milp_lth.evaluation": "Evaluation evaluate",
+    "milp_lth.finding": "find_ticket",
+    "milp_lth.reduction": "Reduction reduce",
+    "milp_lth.source": "Source",
+    "milp_lth.targets.files": "load_target",
+    "milp_lth.targets.named": "load_named_target",
+    "milp_lth.ticket": "Ticket",
+    "milp_lth.ticket_files": "load_ticket save_ticket",
+    "solvers.registry": "available_solvers get_solver",
+    "solvers.select": "select",
+    "solvers.solution": "Solution Status",
+    "solvers.solve": "solve",
+    "solvers.solver": "Proposal Solver",
+}
+_PLACE_OF = {name: place for place, names in _PLACES.items() for name in names.split()}
+
+__all__ = [*sorted(_PLACE_OF), "__version__"]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_PLACE_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PLACE_OF})
+
+
+def _check_neighbours() -> None:
+    """Make sure that `instances` and `solvers` are ours: their names are generic."""
+    home = Path(__file__).resolve().parents[1]
+    for name in ("instances", "solvers"):
+        spec = find_spec(name)
+        places = [] if spec is None else [*(spec.submodule_search_locations or [spec.origin])]
+        found = Path(str(places[0])).resolve() if places else None
+        if found != home / name:
+            raise ImportError(
+                f"milp_lth needs its own package {name!r} from {home / name}, but Python finds "
+                f"{found or 'none'}: rename that one, or take its folder off the search path"
+            )
+
+
+_check_neighbours()

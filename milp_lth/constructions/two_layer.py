@@ -1,0 +1,186 @@
+"""The two-layer construction of Pensia et al. 2020: two random matrices for every target layer.
+
+A target layer W becomes ``V relu(U x)``. Every hidden unit keeps one input, so that for each output
+j and input i the kept products ``V[j, h] U[h, i]`` over the units h of input i sum to W[j, i]: a
+SubsetSum. Units with U > 0 serve inputs > 0, units with U < 0 inputs < 0; each of these halves is a
+SubsetSum of its own with the same target. A bias is the weight of one more input, always 1.
+
+Pensia, Rajput, Nagle, Vishwakarma, Papailiopoulos, "Optimal Lottery Tickets via SubsetSum:
+Logarithmic Over-Parameterization is Sufficient", NeurIPS 2020, arXiv 2006.07990.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from instances.arrays import BoolArray, FloatArray, IntArray
+from instances.objectives import Objective
+from instances.subset_sum import SubsetSum
+from milp_lth.constructions.assignment import assign
+from milp_lth.network import LinearLayer
+from milp_lth.source import FIRST, SECOND, Source
+
+
+@dataclass(frozen=True, eq=False)
+class Half:
+    """The hidden units that serve one sign of the inputs.
+
+    `units` has shape (inputs served, n): the units of each input in ascending order, then −1. The
+    constant input of a bias is served by the positive half alone.
+    """
+
+    sign: int
+    units: IntArray
+
+    @property
+    def num_inputs(self) -> int:
+        """Inputs that this half serves: the first ones of the layer."""
+        return len(self.units)
+
+
+@dataclass(frozen=True, eq=False)
+class TwoLayer:
+    """One target layer and where each of its weights sits in the source.
+
+    Row ``j * half.num_inputs + i`` of a half's instance is the weight from input i to output j;
+    where the layer has a bias, it is the last input.
+    """
+
+    source: Source
+    index: int
+    name: str
+    weight: FloatArray
+    """Shape (num_outputs, num_inputs), the bias being the last column."""
+    has_bias: bool
+    nonnegative: bool
+    """Whether the inputs are known to be ≥ 0."""
+    width: int
+    scale: float
+    """The power of two that V is drawn with."""
+    input_of: IntArray
+    """Shape (num_units,): the input each hidden unit keeps, −1 where it keeps none."""
+
+    @property
+    def num_outputs(self) -> int:
+        """Outputs of the target layer."""
+        return int(self.weight.shape[0])
+
+    @property
+    def num_inputs(self) -> int:
+        """Inputs of the target layer, the constant one of a bias among them."""
+        return int(self.weight.shape[1])
+
+    @property
+    def num_units(self) -> int:
+        """Hidden units drawn."""
+        return self.width * self.num_inputs
+
+    def u(self) -> FloatArray:
+        """Return the entry of U that each unit keeps, shape (num_units,); 0 where it keeps none."""
+        unit = np.arange(self.num_units)
+        drawn = self.source.draw(self.index, FIRST, self.num_inputs, unit, self.input_of)
+        return np.where(self.input_of >= 0, drawn, 0.0)
+
+    def v(self, first: int = 0, stop: int | None = None) -> FloatArray:
+        """Return the rows of V from output `first` to before `stop`, shape (rows, num_units)."""
+        outputs = np.arange(self.num_outputs)[first:stop, None]
+        units = np.arange(self.num_units)
+        return self.scale * self.source.draw(self.index, SECOND, self.num_units, outputs, units)
+
+    def halves(self) -> tuple[Half, ...]:
+        """Return the positive half and, unless the inputs are known to be ≥ 0, the negative one."""
+        u = self.u()
+        positive = Half(1, _grouped(self.input_of, u > 0, self.num_inputs))
+        if self.nonnegative:
+            return (positive,)
+        signed = self.num_inputs - self.has_bias
+        return positive, Half(-1, _grouped(self.input_of, u < 0, self.num_inputs)[:signed])
+
+    def targets(self, half: Half) -> FloatArray:
+        """Return the weights that a half approximates, in the order of its rows."""
+        return self.weight[:, : half.num_inputs].reshape(-1)
+
+    def instance(self, half: Half, objective: Objective, start: int, stop: int) -> SubsetSum:
+        """State the SubsetSum problems of the rows from `start` to before `stop`."""
+        first, last = start // half.num_inputs, (stop - 1) // half.num_inputs + 1
+        usable = half.units >= 0
+        v = self.v(first, last)[:, half.units]  # (outputs, half.num_inputs, n)
+        products = np.where(usable, v * self.u()[half.units], 0.0)
+        offset = first * half.num_inputs
+        rows = slice(start - offset, stop - offset)
+        n = half.units.shape[1]
+        available = np.broadcast_to(usable, products.shape).reshape(-1, n)
+        return SubsetSum(
+            products.reshape(-1, n)[rows],
+            self.targets(half)[start:stop],
+            objective,
+            None if usable.all() else available[rows],
+        )
+
+    def scatter(self, half: Half, mask: BoolArray, v_mask: BoolArray) -> None:
+        """Write the answer to a half's rows, shape (rows, n), into the mask of V."""
+        usable = half.units >= 0
+        kept = mask.reshape(self.num_outputs, half.num_inputs, -1)
+        v_mask[:, half.units[usable]] = kept[:, usable]
+
+
+def two_layer(
+    source: Source, index: int, layer: LinearLayer, *, width: int, nonnegative: bool, assignment: str
+) -> TwoLayer:
+    """Lay out the source for one target layer.
+
+    Raises
+    ------
+    ValueError
+        When the assignment is unknown or the weights are beyond what can be scaled.
+    """
+    weight = layer.weight
+    if layer.bias is not None:
+        weight = np.column_stack([weight, layer.bias])
+    weight = np.ascontiguousarray(weight)
+    weight.flags.writeable = False
+    num_inputs = weight.shape[1]
+    signed = np.full(num_inputs, not nonnegative)
+    if layer.bias is not None:
+        signed[-1] = False
+    input_of = assign(source, index, signed, width, assignment)
+    return TwoLayer(
+        source=source,
+        index=index,
+        name=layer.name,
+        weight=weight,
+        has_bias=layer.bias is not None,
+        nonnegative=nonnegative,
+        width=width,
+        scale=scale_for(weight),
+        input_of=input_of,
+    )
+
+
+def scale_for(weight: FloatArray) -> float:
+    """Return the smallest power of two s with max|weight| / s ≤ 1/4; 1 where all weights are 0.
+
+    Raises
+    ------
+    ValueError
+        When the weights are so large that s times a random number would not fit float32.
+    """
+    largest = float(np.abs(weight).max())
+    if largest == 0:
+        return 1.0
+    if largest > 2.0**110:
+        raise ValueError(f"weights up to {largest:.3g} are too large: rescale the target")
+    mantissa, exponent = np.frexp(4 * largest)
+    # smaller scales would leave float32's normal numbers
+    return float(2.0 ** max(int(exponent) - (mantissa == 0.5), -100))
+
+
+def _grouped(input_of: IntArray, serves: BoolArray, num_inputs: int) -> IntArray:
+    """List for each input the units that serve it, in ascending order, padded with −1."""
+    units = np.flatnonzero(serves & (input_of >= 0))
+    units = units[np.argsort(input_of[units], kind="stable")]
+    count = np.bincount(input_of[units], minlength=num_inputs)
+    table = np.full((num_inputs, int(count.max(initial=0))), -1, dtype=np.int64)
+    place = np.arange(len(units)) - np.repeat(np.cumsum(count) - count, count)
+    table[input_of[units], place] = units
+    return table

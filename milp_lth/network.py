@@ -1,0 +1,190 @@
+"""What a target network is made of: its linear layers and the steps between them, in order."""
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import fx, nn
+from torch.nn import functional
+
+from instances.arrays import FloatArray
+
+LINEAR, RELU = "linear", "relu"
+
+
+@dataclass(frozen=True, eq=False)
+class LinearLayer:
+    """One linear map of the target; `weight` has shape (d_out, d_in), `bias` (d_out,) or None."""
+
+    name: str
+    weight: FloatArray
+    bias: FloatArray | None
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A target read off a module.
+
+    `steps` holds, in order, "linear", "relu" and "flatten START END"; dropout does nothing once
+    training is over and is left out.
+    """
+
+    steps: tuple[str, ...]
+    layers: tuple[LinearLayer, ...]
+    dtype: torch.dtype
+
+    def nonnegative_inputs(self, input_range: tuple[float, float]) -> list[bool]:
+        """Return for each linear layer whether its inputs are known to be ≥ 0.
+
+        They are after a ReLU, and at the front where `input_range` says so.
+        """
+        known, answers = input_range[0] >= 0, []
+        for step in self.steps:
+            if step == LINEAR:
+                answers.append(known)
+                known = False
+            elif step == RELU:
+                known = True
+        return answers
+
+
+def read_network(module: nn.Module) -> Network:
+    """Read the layers of `module`, made of Linear, ReLU, Flatten and Dropout in a row.
+
+    The module's forward is traced, so functions and methods of the same meaning are understood too.
+
+    Raises
+    ------
+    ValueError
+        When the module holds anything else (it is named), branches, depends on its data, has no
+        linear layer, or has weights that are not finite or not float32 or float64.
+    """
+    if not isinstance(module, nn.Module):
+        raise ValueError(f"a target is a torch.nn.Module, not a {type(module).__name__}")
+    holder = nn.Sequential(module)  # so that a bare Linear is a layer too
+    try:
+        graph = fx.Tracer().trace(holder)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"the target's forward cannot be traced: {reason}") from error
+    modules = dict(holder.named_modules())
+    steps: list[str] = []
+    layers: list[LinearLayer] = []
+    previous: fx.Node | None = None
+    for node in graph.nodes:
+        if node.op == "placeholder":
+            if previous is not None:
+                raise ValueError("the target takes more than one input: only one is supported")
+            previous = node
+        elif node.op == "output":
+            if node.args[0] is not previous:
+                raise ValueError("the target must return its last layer, and nothing else")
+        elif _is_shape(node):
+            continue  # a size that a reshape below looks at
+        else:
+            step, layer = _step(node, modules)
+            if not node.args or node.args[0] is not previous:
+                raise ValueError(f"{_called(node, modules)}: the target branches, which is not supported")
+            if layer is not None:
+                layers.append(layer)
+            if step:
+                steps.append(step)
+            previous = node
+    if not layers:
+        raise ValueError("the target has no linear layer: there is nothing to approximate")
+    for one, two in zip(layers, layers[1:], strict=False):
+        if one.weight.shape[0] != two.weight.shape[1]:
+            raise ValueError(
+                f"layer {two.name!r} takes {two.weight.shape[1]} inputs, "
+                f"but {one.name!r} gives {one.weight.shape[0]}"
+            )
+    return Network(tuple(steps), tuple(layers), _dtype(module))
+
+
+def _step(node: fx.Node, modules: dict[str, nn.Module]) -> tuple[str, LinearLayer | None]:
+    if node.op == "call_module":
+        module = modules[str(node.target)]
+        if type(module) is nn.Linear:
+            return LINEAR, _linear(str(node.target).removeprefix("0."), module)
+        if isinstance(module, nn.ReLU):
+            return RELU, None
+        if isinstance(module, nn.Flatten):
+            return f"flatten {module.start_dim} {module.end_dim}", None
+        if isinstance(module, nn.Dropout | nn.Identity):
+            return "", None
+    elif node.target in _FUNCTIONS:
+        return _FUNCTIONS[node.target](node), None
+    raise ValueError(
+        f"{_called(node, modules)} is not supported: a target is made of Linear, ReLU, Flatten and "
+        "Dropout"
+    )
+
+
+def _flatten(node: fx.Node) -> str:
+    places = dict(zip(("start_dim", "end_dim"), node.args[1:], strict=False)) | node.kwargs
+    return f"flatten {places.get('start_dim', 0)} {places.get('end_dim', -1)}"
+
+
+def _reshape(node: fx.Node) -> str:
+    shape = node.args[1:]
+    if len(shape) == 1 and isinstance(shape[0], tuple | list):
+        shape = tuple(shape[0])
+    if len(shape) != 2:
+        raise ValueError(f"{node.name}: only a reshape to (batch, features) is supported")
+    return "flatten 1 -1"
+
+
+_FUNCTIONS: dict[Any, Callable[[fx.Node], str]] = {
+    torch.relu: lambda node: RELU,
+    functional.relu: lambda node: RELU,
+    "relu": lambda node: RELU,
+    torch.flatten: _flatten,
+    "flatten": _flatten,
+    "view": _reshape,
+    "reshape": _reshape,
+    functional.dropout: lambda node: "",
+}
+
+
+def _is_shape(node: fx.Node) -> bool:
+    if node.op == "call_method":
+        return node.target == "size"
+    if node.op == "call_function" and node.target is getattr:
+        return node.args[1] == "shape"
+    return node.target is operator.getitem and isinstance(node.args[0], fx.Node) and _is_shape(node.args[0])
+
+
+def _called(node: fx.Node, modules: dict[str, nn.Module]) -> str:
+    if node.op == "call_module":
+        name = str(node.target).removeprefix("0.")
+        return f"layer {name!r} ({type(modules[str(node.target)]).__name__})"
+    return f"operation {getattr(node.target, '__name__', node.target)!r}"
+
+
+def _linear(name: str, module: nn.Linear) -> LinearLayer:
+    weight = module.weight.detach().cpu()
+    bias = None if module.bias is None else module.bias.detach().cpu()
+    for tensor in (weight,) if bias is None else (weight, bias):
+        if tensor.dtype not in (torch.float32, torch.float64):
+            raise ValueError(
+                f"layer {name!r} has weights of {tensor.dtype}: convert the target with .float()"
+            )
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"layer {name!r} has weights that are NaN or infinite")
+    if 0 in weight.shape:
+        raise ValueError(f"layer {name!r} has no weights: its shape is {tuple(weight.shape)}")
+    return LinearLayer(
+        name, _array(weight), None if bias is None else _array(bias)
+    )
+
+
+def _array(tensor: torch.Tensor) -> FloatArray:
+    return np.array(tensor.double().numpy())
+
+
+def _dtype(module: nn.Module) -> torch.dtype:
+    dtypes = {p.dtype for p in module.parameters()}
+    return torch.float64 if torch.float64 in dtypes else torch.float32

@@ -1,0 +1,132 @@
+"""From a target and a source to SubsetSum problems, with the way back."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import nn
+
+from instances.objectives import Closest, Objective
+from instances.subset_sum import SubsetSum
+from milp_lth.constructions.two_layer import Half, TwoLayer, two_layer
+from milp_lth.network import Network, read_network
+from milp_lth.source import Source
+
+BOTH_SIGNS = (-1.0, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The problems of one half of one layer: one for every weight that the half serves."""
+
+    layer: TwoLayer
+    half: Half
+    objective: Objective
+
+    def __len__(self) -> int:
+        return self.layer.num_outputs * self.half.num_inputs
+
+    @property
+    def name(self) -> str:
+        """The layer's name and, where there are two, the half's sign."""
+        if self.layer.nonnegative:
+            return self.layer.name
+        return f"{self.layer.name} ({'+' if self.half.sign > 0 else '−'})"
+
+    def instance(self, start: int = 0, stop: int | None = None) -> SubsetSum:
+        """State the problems from row `start` to before `stop`; see `TwoLayer` for their order."""
+        return self.layer.instance(
+            self.half, self.objective, start, len(self) if stop is None else stop
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Reduction:
+    """The problems that a target poses to a source, and where each of its weights sits."""
+
+    network: Network
+    source: Source
+    assignment: str
+    objective: Objective
+    input_range: tuple[float, float]
+    layers: tuple[TwoLayer, ...]
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """All problems, by layer and half."""
+        return tuple(
+            Part(layer, half, self.objective) for layer in self.layers for half in layer.halves()
+        )
+
+    @property
+    def num_rows(self) -> int:
+        """How many SubsetSum problems there are in all."""
+        return sum(map(len, self.parts))
+
+    def chunks(self, num_rows: int) -> Iterator[tuple[int, int, int]]:
+        """Cut the parts into pieces of at most `num_rows`: (part, start, stop)."""
+        for p, part in enumerate(self.parts):
+            for start in range(0, len(part), num_rows):
+                yield p, start, min(start + num_rows, len(part))
+
+
+def reduce(
+    target: nn.Module,
+    source: Source | None = None,
+    *,
+    assignment: str = "matched",
+    objective: Objective | None = None,
+    input_range: tuple[float, float] = BOTH_SIGNS,
+) -> Reduction:
+    r"""Pose the approximation of `target` by pruning `source` as SubsetSum problems.
+
+    For every weight and every half,
+
+    .. code-block:: text
+
+        W[j, i] ≈ Σ_h  m[j, h] · V[j, h] · U[h, i]     over the units h that keep input i
+
+    Parameters
+    ----------
+    target
+        A module made of Linear (with or without bias), ReLU, Flatten and Dropout.
+    source
+        What the random network is drawn from; None: ``Source()``.
+    assignment
+        "matched" (default) or "block": which input each hidden unit keeps.
+    objective
+        What is asked of every weight; None: ``Closest()``.
+    input_range
+        The range that the inputs are declared to lie in. Where it begins at 0 or above, the first
+        layer needs no negative half.
+
+    Raises
+    ------
+    ValueError
+        When the target holds an unsupported layer, or an argument is out of range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> reduction = reduce(torch.nn.Linear(3, 2, bias=False), Source(width=16))
+    >>> [(part.name, len(part)) for part in reduction.parts]
+    [('0 (+)', 6), ('0 (−)', 6)]
+    """
+    source = source or Source()
+    low, high = input_range
+    if not low <= high:
+        raise ValueError(f"input range {low} to {high}: give the lower end first")
+    network = read_network(target)
+    known = network.nonnegative_inputs((low, high))
+    layers = tuple(
+        two_layer(
+            source,
+            index,
+            layer,
+            width=source.layer_width(index, len(network.layers), nonnegative=nonnegative),
+            nonnegative=nonnegative,
+            assignment=assignment,
+        )
+        for index, (layer, nonnegative) in enumerate(zip(network.layers, known, strict=True))
+    )
+    return Reduction(network, source, assignment, objective or Closest(), (low, high), layers)

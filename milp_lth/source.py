@@ -1,0 +1,90 @@
+"""The source network: random, over-parameterized, untrained, and determined by a few numbers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from instances.arrays import FloatArray, IntArray
+from instances.philox import UNIT_FACTOR, Stream, uniform
+
+FIRST, SECOND = 0, 1
+"""The two matrices of a layer: U (units × inputs) and V (outputs × units)."""
+
+CANDIDATES_PER_HALF = 24
+"""What a layer gets where no width is asked for."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the source network is drawn from.
+
+    Parameters
+    ----------
+    seed
+        Determines every weight, on every machine; from 0 to 2³² − 1.
+    width
+        Hidden units drawn per input of a target layer: one number, one per layer, or None for 24
+        where a layer's inputs are known to be ≥ 0 and 48 where both halves are needed.
+    construction, distribution
+        So far "two-layer" and "uniform".
+
+    Raises
+    ------
+    ValueError
+        When a number is out of range or a name is unknown.
+    """
+
+    seed: int = 0
+    width: int | tuple[int, ...] | None = None
+    construction: str = "two-layer"
+    distribution: str = "uniform"
+
+    def __post_init__(self) -> None:
+        Stream(self.seed).key()
+        if self.construction != "two-layer":
+            raise ValueError(f"unknown construction {self.construction!r}: choose two-layer")
+        if self.distribution != "uniform":
+            raise ValueError(f"unknown distribution {self.distribution!r}: choose uniform")
+        widths = self.width if isinstance(self.width, tuple) else (self.width or 1,)
+        if self.width == 0 or len(widths) == 0 or min(widths) < 1:
+            raise ValueError(f"width {self.width}: every input needs at least one hidden unit")
+
+    def layer_width(self, layer: int, num_layers: int, *, nonnegative: bool) -> int:
+        """Return the width of one layer of a target with `num_layers` layers.
+
+        Raises
+        ------
+        ValueError
+            When the widths given are not as many as the layers.
+        """
+        if self.width is None:
+            return CANDIDATES_PER_HALF if nonnegative else 2 * CANDIDATES_PER_HALF
+        if isinstance(self.width, int):
+            return self.width
+        if len(self.width) != num_layers:
+            raise ValueError(
+                f"{len(self.width)} widths for {num_layers} layers: give one number, or one each"
+            )
+        return self.width[layer]
+
+    def draw(self, layer: int, matrix: int, columns: int, row: IntArray, column: IntArray) -> FloatArray:
+        """Draw entries of U (`matrix` 0) or V (1) before scaling, wherever they are.
+
+        Parameters
+        ----------
+        layer
+            Index of the target layer.
+        matrix
+            `FIRST` or `SECOND`.
+        columns
+            How many columns the matrix has.
+        row, column
+            Which entries; broadcast against each other.
+
+        Returns
+        -------
+        FloatArray
+            Multiples of 2⁻²³ in [−1, 1).
+        """
+        counters = np.asarray(row, np.int64) * columns + column
+        return uniform(Stream(self.seed, layer, matrix), counters, unit=UNIT_FACTOR)

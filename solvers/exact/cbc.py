@@ -1,0 +1,174 @@
+"""COIN-OR CBC through PuLP: a float branch-and-cut solver that reads any instance's standard form.
+
+CBC answers up to its tolerances, and the optima of these problems lie below them. So the measured
+rows are scaled up before they are written, CBC's cutoff increment is lowered, and what it proves is
+lowered by a declared tolerance: a bound, not a certificate of the last digit. With `tuned=False`
+(registered as ``cbc-default``) nothing is touched, to see what the defaults claim.
+https://github.com/coin-or/Cbc, https://coin-or.github.io/pulp
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from instances.arrays import BoolArray
+from instances.milp import MILP
+from instances.subset_sum import SubsetSum
+from solvers.solver import OnEvent, Proposal, Reported, nothing_known, put_rows
+
+_TUNED = ("increment 1e-12", "primalTolerance 1e-9", "dualTolerance 1e-9", "integerTolerance 1e-9")
+
+
+@dataclass(frozen=True)
+class Cbc:
+    """CBC for all objectives, one row after the other, each in a process of its own.
+
+    Parameters
+    ----------
+    threads
+        CBC threads per row.
+    seed
+        CBC's random seed.
+    tuned
+        Whether to scale the rows and tighten CBC's tolerances.
+    """
+
+    threads: int = 1
+    seed: int = 0
+    tuned: bool = True
+
+    @property
+    def tolerance(self) -> float:
+        """Relative to the sum of a row's absolute numbers (untuned: to 1, where that is more)."""
+        return 1e-9 if self.tuned else 1e-4
+
+    def supports(self, instance: SubsetSum) -> bool:
+        """Whether the instance can be taken: always."""
+        return True
+
+    def propose(
+        self,
+        instance: SubsetSum,
+        time_limit: float,
+        *,
+        start: BoolArray | None = None,
+        on_event: OnEvent | None = None,
+    ) -> Proposal:
+        """Solve row by row, each with its share of the time that is left."""
+        deadline = time.monotonic() + time_limit
+        whole = nothing_known(instance, start)
+        for b in range(len(instance)):
+            share = (deadline - time.monotonic()) / (len(instance) - b)
+            if share <= 0:
+                break
+            part = self._row(instance, b, share)
+            put_rows(whole, b, part)
+            if on_event is not None:
+                on_event(b, part)
+        return whole
+
+    def _row(self, instance: SubsetSum, b: int, seconds: float) -> Proposal:
+        deadline = time.monotonic() + seconds
+        milp = instance.milp(b)
+        row = instance.part(b, b + 1)
+        size = float(np.abs(row.coefficients).sum() + np.abs(row.targets).sum())
+        slack = self.tolerance * (size if self.tuned else max(size, 1.0))
+        # where an error variable takes up what rows miss, the objective is off by the slack at most;
+        # a program of whole numbers is widened for the bound, and narrowed where its mask then fails
+        widens = self.tuned and bool(milp.integer.all())
+        status, x, objective = self._run(milp.widened(slack) if widens else milp, size, seconds)
+        bound = -np.inf
+        if status == "Infeasible":
+            bound = np.inf
+        elif status == "Optimal":
+            bound = objective - slack
+        mask = np.zeros((1, instance.num_candidates), np.bool_)
+        if x is not None:
+            mask[0] = milp.mask(x)
+        left = deadline - time.monotonic()
+        if widens and x is not None and left > 0 and row.evaluate(mask)[1][0] > 0:
+            narrowed = self._run(milp.widened(-slack), size, left)[1]
+            mask[0] = mask[0] if narrowed is None else milp.mask(narrowed)
+        reported = Reported(np.array([status], "U24"), np.array([objective]), np.array([np.nan]))
+        return Proposal(mask, np.array([bound]), reported, {})
+
+    def _run(
+        self, milp: MILP, size: float, seconds: float
+    ) -> tuple[str, np.ndarray[Any, Any] | None, float]:
+        """Run CBC; return its status, its variables or None, and its objective."""
+        pulp = _pulp()
+        if (milp.row_lower > milp.row_upper).any():  # a narrowed row that nothing can meet
+            return "Infeasible", None, math.nan
+        factor = 2.0 ** round(math.log2(1e6 / size)) if self.tuned and size > 0 else 1.0
+        problem, variables, weight = _model(pulp, milp, factor)
+        options = list(_TUNED) if self.tuned else []
+        if self.seed:
+            options.append(f"randomCbcSeed {self.seed}")
+        solver = pulp.PULP_CBC_CMD(
+            msg=False,
+            threads=self.threads if self.threads > 1 else None,
+            timeLimit=seconds if math.isfinite(seconds) else None,
+            gapRel=0.0 if self.tuned else None,
+            gapAbs=0.0 if self.tuned else None,
+            options=options,
+        )
+        problem.solve(solver)
+        status = pulp.LpSolution[problem.sol_status]  # LpStatus says Optimal on a time limit
+        if problem.sol_status == pulp.LpSolutionInfeasible:
+            return "Infeasible", None, math.nan
+        if problem.sol_status not in (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible):
+            return status, None, math.nan
+        x = np.array([v.value() or 0.0 for v in variables])
+        shown = "Optimal" if problem.sol_status == pulp.LpSolutionOptimal else status
+        return shown, x, float(pulp.value(problem.objective)) / weight
+
+
+def _model(pulp: Any, milp: MILP, factor: float) -> tuple[Any, list[Any], float]:
+    """Write the program with its measured rows, and the variables they measure, times `factor`."""
+    measured = ~milp.counts
+    scale_row = np.where(measured, factor, 1.0)
+    # a continuous variable stands for an error: keep its coefficients, let its unit shrink instead
+    scale_column = np.where(milp.integer, 1.0, 1.0 / factor)
+    variables = [
+        pulp.LpVariable(
+            f"x{j}",
+            milp.lower[j] / scale_column[j],
+            None if np.isinf(milp.upper[j]) else milp.upper[j] / scale_column[j],
+            pulp.LpInteger if milp.integer[j] else pulp.LpContinuous,
+        )
+        for j in range(len(milp.c))
+    ]
+    weight = 1.0 if milp.c[milp.integer].any() else factor
+    problem = pulp.LpProblem("subset_sum", pulp.LpMinimize)
+    costs = milp.c * scale_column * weight
+    problem += pulp.LpAffineExpression([(variables[j], costs[j]) for j in np.flatnonzero(costs)])
+    for i in range(len(milp.row_lower)):
+        entries = np.flatnonzero(milp.rows == i)
+        terms = pulp.LpAffineExpression(
+            [
+                (variables[j], value * scale_row[i] * scale_column[j])
+                for j, value in zip(milp.columns[entries], milp.values[entries], strict=True)
+            ]
+        )
+        lower, upper = milp.row_lower[i] * scale_row[i], milp.row_upper[i] * scale_row[i]
+        if lower == upper:
+            problem += terms == lower
+            continue
+        if np.isfinite(lower):
+            problem += terms >= lower
+        if np.isfinite(upper):
+            problem += terms <= upper
+    return problem, variables, weight
+
+
+def _pulp() -> Any:
+    """Import PuLP, after OR-Tools where highspy could otherwise keep OR-Tools from loading."""
+    if find_spec("highspy") is not None:
+        import ortools.sat.python.cp_model  # noqa: F401
+    import pulp
+
+    return pulp

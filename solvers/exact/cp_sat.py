@@ -1,0 +1,243 @@
+"""OR-Tools CP-SAT: exact in integers, for rows too wide for meet-in-the-middle, and to cross-check.
+
+Every row is expressed in 64-bit integers that order its sums exactly as the floats do; only a row
+whose numbers span too many orders of magnitude is rounded, and its bound lowered accordingly.
+Presolve and linearisation are off by default: these problems are then solved 4–8 times faster.
+https://developers.google.com/optimization/cp
+"""
+
+import time
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from instances.arrays import BoolArray
+from instances.objectives import FixedSize
+from instances.subset_sum import SubsetSum
+from solvers.exact.scaling import exact_error, round_row, scale, scale_row
+from solvers.solver import OnEvent, Proposal, Reported, nothing_known, put_rows
+
+
+class _Row(NamedTuple):
+    """One row in quarters of `unit`; what `solvers.exact.scaling` makes of it."""
+
+    coefficients: list[int]
+    target: int
+    low: int
+    high: int
+    unit: Fraction
+    slack: int
+    """How far a sum may be from the true one, in quarters; 0: the integers are exact."""
+
+
+@dataclass(frozen=True)
+class CpSat:
+    """CP-SAT for all objectives, one row after the other.
+
+    Parameters
+    ----------
+    threads
+        CP-SAT workers per row. With more than one, equal seeds need not give equal masks once a
+        time limit bites.
+    seed
+        CP-SAT's random seed.
+    presolve
+        Whether CP-SAT simplifies the model first.
+    linearization_level
+        How much of the model CP-SAT relaxes to a linear program: 0, 1 or 2.
+    """
+
+    threads: int = 1
+    seed: int = 0
+    presolve: bool = False
+    linearization_level: int = 0
+    tolerance: ClassVar[float] = 0.0
+
+    def supports(self, instance: SubsetSum) -> bool:
+        """Whether the instance can be taken: always."""
+        return True
+
+    def propose(
+        self,
+        instance: SubsetSum,
+        time_limit: float,
+        *,
+        start: BoolArray | None = None,
+        on_event: OnEvent | None = None,
+    ) -> Proposal:
+        """Solve row by row, each with its share of the time that is left."""
+        deadline = time.monotonic() + time_limit
+        whole = nothing_known(instance, start)
+        fits = scale(instance).fits
+        whole.stats["num_rounded"] = float((~fits).sum())
+        for b in range(len(instance)):
+            share = (deadline - time.monotonic()) / (len(instance) - b)
+            if share <= 0:
+                break
+            hint = None if start is None else start[b]
+            part = _Search(self, instance, b, bool(fits[b]), hint, on_event).run(share)
+            put_rows(whole, b, part)
+            if on_event is not None:
+                on_event(b, part)
+        return whole
+
+
+class _Search:
+    """The stages of one row: the objective, then the error, then the smallest mask."""
+
+    def __init__(
+        self,
+        settings: CpSat,
+        instance: SubsetSum,
+        b: int,
+        fits: bool,
+        hint: BoolArray | None,
+        on_event: OnEvent | None,
+    ) -> None:
+        self.settings = settings
+        self.instance = instance
+        self.b = b
+        self.on_event = on_event
+        self.mask = np.zeros(instance.num_candidates, np.bool_) if hint is None else hint.copy()
+        self.bound = -np.inf
+        self.reported = ("UNKNOWN", np.nan, np.nan)
+        numbers = scale_row(instance, b) if fits else round_row(instance, b)
+        self.row = _Row(*numbers, slack=0 if fits else 2 * instance.num_candidates + 4)
+
+    def run(self, seconds: float) -> Proposal:
+        deadline = time.monotonic() + seconds
+        # rounded rows: sums within the tolerance must not be cut off, for the bound to hold
+        window = (self.row.low - self.row.slack, self.row.high + self.row.slack)
+        if self.instance.counts:
+            size = self._least_size(window, deadline)
+            if size is None:
+                window = (-(2**62), 2**62)  # nothing is within reach: come as close as can be
+            if size is not None or np.isposinf(self.bound):
+                self._least_error(size, window, deadline)
+        else:
+            fixed = self.instance.objective
+            size = fixed.size if isinstance(fixed, FixedSize) else None
+            self._least_error(size, (-(2**62), 2**62), deadline)
+        return self._proposal()
+
+    def _least_size(self, window: tuple[int, int], deadline: float) -> int | None:
+        """Find and prove the least number kept; None if it stayed unproven or nothing fits."""
+        model, x, total = self._model()
+        model.add_linear_constraint(total, *window)
+        model.minimize(sum(x))
+        solver, status = self._solve(model, x, deadline)
+        self.reported = _reported(solver, status)
+        if status == "INFEASIBLE":
+            self.bound = np.inf
+        elif status in ("OPTIMAL", "FEASIBLE"):
+            self._take(solver, x)
+            self.bound = solver.best_objective_bound
+        return round(solver.objective_value) if status == "OPTIMAL" else None
+
+    def _least_error(self, size: int | None, window: tuple[int, int], deadline: float) -> None:
+        """Come as close as can be, with exactly `size` kept where it is given."""
+        model, x, total = self._model()
+        span = sum(map(abs, self.row.coefficients)) + abs(self.row.target)
+        error = model.new_int_var(0, span, "error")
+        model.add(error >= self.row.target - total)
+        model.add(error >= total - self.row.target)
+        if window[0] > -(2**62):
+            model.add_linear_constraint(total, *window)
+        if size is not None:
+            model.add(sum(x) == size)
+        model.minimize(error)
+        solver, status = self._solve(model, x, deadline)
+        if not self.instance.counts:
+            self.reported = _reported(solver, status, float(self.row.unit) / 4)
+        if status == "INFEASIBLE" and not self.instance.counts:
+            self.bound = np.inf
+        if status not in ("OPTIMAL", "FEASIBLE"):
+            return
+        self._take(solver, x)
+        if not self.instance.counts:
+            # best_objective_bound is a float: the proto has the integer
+            proven = solver.response_proto.inner_objective_lower_bound
+            lower = (proven - 1 - self.row.slack) * self.row.unit / 4
+            self.bound = float(np.nextafter(float(lower), -np.inf))
+        if status == "OPTIMAL":
+            self._smallest_mask(round(solver.value(error)), size, window, deadline)
+            if self.row.slack == 0 and not self.instance.counts:
+                self.bound = exact_error(self.instance, self.b, self.mask)
+
+    def _smallest_mask(
+        self, error: int, size: int | None, window: tuple[int, int], deadline: float
+    ) -> None:
+        """Among the masks with this error find the smallest, read as an integer."""
+        from ortools.sat.python import cp_model
+
+        model, x, total = self._model()
+        sums = sorted({self.row.target - error, self.row.target + error})
+        allowed = [s for s in sums if window[0] <= s <= window[1]]
+        model.add_linear_expression_in_domain(total, cp_model.Domain.from_values(allowed))
+        if size is not None:
+            model.add(sum(x) == size)
+        for first in range(len(x) - 1, -1, -40):  # from the highest bits on, 40 at a time
+            bits = range(max(0, first - 39), first + 1)
+            model.minimize(sum((1 << (k - bits[0])) * x[k] for k in bits))
+            solver, status = self._solve(model, x, deadline)
+            if status != "OPTIMAL":
+                return
+            self._take(solver, x)
+            for k in bits:
+                model.add(x[k] == int(self.mask[k]))
+
+    def _model(self) -> tuple[Any, list[Any], Any]:
+        from ortools.sat.python import cp_model
+
+        model = cp_model.CpModel()
+        available = self.instance.available
+        x = [
+            model.new_bool_var(f"x{k}")
+            if available is None or available[self.b, k]
+            else model.new_constant(0)
+            for k in range(self.instance.num_candidates)
+        ]
+        total = cp_model.LinearExpr.weighted_sum(x, self.row.coefficients)
+        return model, x, total
+
+    def _solve(self, model: Any, x: list[Any], deadline: float) -> tuple[Any, str]:
+        from ortools.sat.python import cp_model
+
+        solver = cp_model.CpSolver()
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return solver, "UNKNOWN"
+        if np.isfinite(left):
+            solver.parameters.max_time_in_seconds = left
+        solver.parameters.num_workers = self.settings.threads
+        solver.parameters.random_seed = self.settings.seed
+        solver.parameters.cp_model_presolve = self.settings.presolve
+        solver.parameters.linearization_level = self.settings.linearization_level
+        solver.parameters.absolute_gap_limit = 0.0
+        solver.parameters.relative_gap_limit = 0.0
+        model.clear_hints()
+        for k, variable in enumerate(x):
+            if self.instance.available is None or self.instance.available[self.b, k]:
+                model.add_hint(variable, bool(self.mask[k]))
+        status = solver.status_name(solver.solve(model))
+        if status == "MODEL_INVALID":
+            raise RuntimeError(f"CP-SAT refused row {self.b}: {model.validate()}")
+        return solver, status
+
+    def _take(self, solver: Any, x: list[Any]) -> None:
+        self.mask = np.array([bool(solver.boolean_value(v)) for v in x], dtype=np.bool_)
+        if self.on_event is not None:
+            self.on_event(self.b, self._proposal())
+
+    def _proposal(self) -> Proposal:
+        status, objective, bound = self.reported
+        reported = Reported(np.array([status], "U24"), np.array([objective]), np.array([bound]))
+        return Proposal(self.mask[None, :].copy(), np.array([self.bound]), reported, {})
+
+
+def _reported(solver: Any, status: str, unit: float = 1.0) -> tuple[str, float, float]:
+    if status not in ("OPTIMAL", "FEASIBLE"):
+        return status, float("nan"), float("nan")
+    return status, solver.objective_value * unit, solver.best_objective_bound * unit

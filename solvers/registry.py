@@ -1,0 +1,117 @@
+"""The known solvers, by name. A solver is imported when it is first asked for."""
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+from solvers.solver import Solver
+
+
+class Entry(NamedTuple):
+    """Where a solver is, what it needs, and when to take it."""
+
+    place: str
+    """"module:Class"."""
+    needs: str
+    """The package it stands on."""
+    exact: bool
+    """Whether it proves bounds."""
+    summary: str
+    parameters: dict[str, Any] = {}  # noqa: RUF012 - a NamedTuple's default, never written to
+
+
+REGISTRY: dict[str, Entry] = {
+    "mitm": Entry(
+        "solvers.exact.meet_in_the_middle:MeetInTheMiddle",
+        "numba",
+        True,
+        "meet-in-the-middle; exact to the last bit, the first choice up to 40 candidates",
+    ),
+    "cp-sat": Entry(
+        "solvers.exact.cp_sat:CpSat",
+        "ortools",
+        True,
+        "OR-Tools CP-SAT on exactly scaled integers; any size, slower",
+    ),
+    "cbc": Entry(
+        "solvers.exact.cbc:Cbc",
+        "pulp",
+        True,
+        "COIN-OR CBC through PuLP, tuned; bounds lowered by 1e-9 of the row's size",
+    ),
+    "cbc-default": Entry(
+        "solvers.exact.cbc:Cbc",
+        "pulp",
+        True,
+        "CBC with its own settings, for comparison; bounds lowered by 1e-4",
+        {"tuned": False},
+    ),
+    "greedy": Entry(
+        "solvers.heuristic.greedy:Greedy",
+        "torch",
+        False,
+        "best-improvement greedy in batches, CPU or GPU; proves nothing",
+    ),
+}
+
+
+def get_solver(name: str, **parameters: Any) -> Solver:
+    """Make the solver registered as `name`, with its parameters.
+
+    >>> get_solver("mitm", threads=1)
+    MeetInTheMiddle(threads=1)
+
+    Raises
+    ------
+    ValueError
+        When no solver has that name, or it has no such parameter.
+    ImportError
+        When the package it stands on is missing.
+    """
+    entry = _entry(name)
+    reason = why_unavailable(name)
+    if reason:
+        raise ImportError(reason)
+    module, _, class_name = entry.place.partition(":")
+    factory = getattr(import_module(module), class_name)
+    try:
+        solver: Solver = factory(**entry.parameters | parameters)
+    except TypeError as error:
+        raise ValueError(f"solver {name}: {error}") from error
+    return solver
+
+
+def solver_name(solver: Solver) -> str:
+    """Return the name under which `solver` is registered, else its class's name."""
+    place = f"{type(solver).__module__}:{type(solver).__qualname__}"
+    names = [name for name, entry in REGISTRY.items() if entry.place == place]
+    for name in names:
+        parameters = REGISTRY[name].parameters
+        if parameters and all(getattr(solver, k) == v for k, v in parameters.items()):
+            return name
+    return names[0] if names else type(solver).__name__
+
+
+def why_unavailable(name: str) -> str:
+    """Return why the solver cannot be used here, with the cure; empty when it can.
+
+    Raises
+    ------
+    ValueError
+        When no solver has that name.
+    """
+    needs = _entry(name).needs
+    if find_spec(needs) is None:
+        return f"solver {name} needs {needs}: pip install {needs}"
+    return ""
+
+
+def available_solvers() -> list[str]:
+    """Return the names of the solvers that can be used here."""
+    return [name for name in REGISTRY if not why_unavailable(name)]
+
+
+def _entry(name: str) -> Entry:
+    if name not in REGISTRY:
+        raise ValueError(f"unknown solver {name!r}: choose one of {', '.join(REGISTRY)}")
+    return REGISTRY[name]

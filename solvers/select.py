@@ -1,0 +1,18 @@
+"""Which solver an instance gets when none is named."""
+
+from instances.subset_sum import SubsetSum
+from solvers.registry import get_solver
+from solvers.solver import Solver
+
+
+def select(instance: SubsetSum) -> Solver:
+    """Return meet-in-the-middle where it can take the instance, else CP-SAT.
+
+    >>> from instances.generate import uniform_family
+    >>> select(uniform_family(1, 21))
+    MeetInTheMiddle(threads=0)
+
+    CP-SAT may need very long beyond 40 candidates: give it a time limit.
+    """
+    mitm = get_solver("mitm")
+    return mitm if mitm.supports(instance) else get_solver("cp-sat")

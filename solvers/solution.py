@@ -1,0 +1,94 @@
+"""The judged answer, and the one place where a status is derived."""
+
+import enum
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instances.arrays import BoolArray, FloatArray
+from instances.subset_sum import SubsetSum
+from solvers.solver import Reported
+
+
+class Status(enum.IntEnum):
+    """What is known of one row. It says nothing about how the row was solved."""
+
+    #: The mask is feasible, and no other is better by more than the gap that was asked for.
+    OPTIMAL = 0
+    #: The mask is feasible; a better one is not ruled out.
+    FEASIBLE = 1
+    #: It is proved that no mask is feasible.
+    INFEASIBLE = 2
+    #: No feasible mask was found, and none is ruled out.
+    NO_SOLUTION = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """Masks with what is true of them; every number but `bound` and `reported` was recomputed.
+
+    `bound` is the solver's claim, raised to a whole number where the objective is a count, and
+    dropped to 0 where the mask at hand refutes it. All arrays have shape (b,), `mask` (b, n).
+    """
+
+    instance: SubsetSum
+    mask: BoolArray
+    objective: FloatArray
+    violation: FloatArray
+    error: FloatArray
+    bound: FloatArray
+    status: NDArray[np.uint8]
+    reported: Reported
+    stats: dict[str, float]
+    solver: str
+    seconds: float
+    abs_gap: float = 0.0
+    rel_gap: float = 0.0
+
+    @property
+    def feasible(self) -> BoolArray:
+        """Whether each row's mask meets its constraints, tolerance included."""
+        return self.violation == 0
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows have each status, by the status' name."""
+        found = np.bincount(self.status, minlength=len(Status))
+        return {status.name: int(found[status]) for status in Status}
+
+
+def derive_status(
+    instance: SubsetSum,
+    objective: FloatArray,
+    violation: FloatArray,
+    bound: FloatArray,
+    *,
+    abs_gap: float = 0.0,
+    rel_gap: float = 0.0,
+) -> tuple[NDArray[np.uint8], FloatArray]:
+    """Conclude from recomputed objectives and claimed lower bounds.
+
+    OPTIMAL is a feasible mask whose objective is at most ``bound + max(abs_gap, rel_gap ·
+    |objective|)``; INFEASIBLE a bound that exceeds the tolerance (for the objectives that are
+    errors) or is infinite. A bound above the objective of a feasible mask is false: it is dropped.
+
+    Returns
+    -------
+    status
+        Shape (b,), members of `Status`.
+    bound
+        Shape (b,), the bounds that were relied on.
+    """
+    bound = np.maximum(np.nan_to_num(bound, nan=0.0, posinf=np.inf, neginf=0.0), 0.0)
+    if instance.counts:
+        bound = np.ceil(bound)
+    feasible = violation == 0
+    bound = np.where(feasible & (bound > objective), 0.0, bound)
+    gap = np.maximum(abs_gap, rel_gap * np.abs(objective))
+    limit = np.inf if instance.tolerance is None or instance.counts else instance.tolerance
+    impossible = np.isposinf(bound) | (bound > limit)
+    status = np.full(len(bound), Status.NO_SOLUTION, dtype=np.uint8)
+    status[~feasible & impossible] = Status.INFEASIBLE
+    status[feasible] = Status.FEASIBLE
+    status[feasible & (objective <= bound + gap)] = Status.OPTIMAL
+    return status, bound
