@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from instances.arrays import BoolArray
-from milp_lth.constructions.two_layer import TwoLayer
+from milp_lth.constructions.drawn_layer import DrawnLayer
 from milp_lth.reduction import Reduction
-from milp_lth.ticket import Ticket, TicketLayer, TicketSettings, to_tensor
+from milp_lth.ticket import Ticket, TicketSettings
 from solvers.solution import Solution
 
 
@@ -34,35 +33,24 @@ def assemble(reduction: Reduction, answers: Sequence[Solution | BoolArray]) -> T
     """
     if len(answers) != len(reduction.parts):
         raise ValueError(f"{len(answers)} answers for {len(reduction.parts)} parts")
-    masks = {id(layer): _empty_mask(layer) for layer in reduction.layers}
+    masks = [empty_mask(layer.drawn) for layer in reduction.layers]
     for part, answer in zip(reduction.parts, answers, strict=True):
         mask = answer.mask if isinstance(answer, Solution) else answer
         expected = (len(part), part.half.units.shape[1])
         if mask.shape != expected or mask.dtype != np.bool_:
             raise ValueError(f"part {part.name}: give a bool mask of shape {expected}")
-        part.layer.scatter(part.half, mask, masks[id(part.layer)])
-    layers = [
-        ticket_layer(layer, masks[id(layer)], reduction.network.dtype)
-        for layer in reduction.layers
-    ]
+        part.layer.scatter(part.half, mask, masks[part.layer.drawn.index])
+    network = reduction.network
     settings = TicketSettings(
-        reduction.source, reduction.assignment, reduction.input_range, reduction.network.steps
+        source=reduction.source,
+        assignment=reduction.assignment,
+        input_range=reduction.input_range,
+        steps=network.steps,
+        layers=tuple(layer.drawn for layer in reduction.layers),
     )
-    return Ticket(settings, layers)
+    return Ticket(settings, masks, network.dtype)
 
 
-def ticket_layer(layer: TwoLayer, v_mask: BoolArray, dtype: torch.dtype) -> TicketLayer:
-    """Return one layer of the random network under the mask of V, shape (outputs, units)."""
-    return TicketLayer(
-        u=to_tensor(layer.u(), dtype),
-        input_of=to_tensor(layer.input_of, torch.int64),
-        v=to_tensor(layer.v(), dtype),
-        v_mask=to_tensor(v_mask, torch.bool),
-        num_inputs=layer.num_inputs,
-        has_bias=layer.has_bias,
-        nonnegative=layer.nonnegative,
-    )
-
-
-def _empty_mask(layer: TwoLayer) -> BoolArray:
-    return np.zeros((layer.num_outputs, layer.num_units), np.bool_)
+def empty_mask(drawn: DrawnLayer) -> BoolArray:
+    """Return a mask of V that keeps nothing, shape (num_outputs, num_units)."""
+    return np.zeros((drawn.num_outputs, drawn.num_units), np.bool_)

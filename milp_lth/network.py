@@ -1,7 +1,7 @@
 """What a target network is made of: its linear layers and the steps between them, in order."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,14 @@ class Network:
             elif step == RELU:
                 known = True
         return answers
+
+    def module(self) -> nn.Sequential:
+        """Return a module that computes what the target computes, frozen."""
+        linears = []
+        for layer in self.layers:
+            bias = None if layer.bias is None else torch.tensor(layer.bias, dtype=self.dtype)
+            linears.append(frozen_linear(torch.tensor(layer.weight, dtype=self.dtype), bias))
+        return nn.Sequential(*build_modules(self.steps, linears))
 
 
 def read_network(module: nn.Module) -> Network:
@@ -188,3 +196,27 @@ def _array(tensor: torch.Tensor) -> FloatArray:
 def _dtype(module: nn.Module) -> torch.dtype:
     dtypes = {p.dtype for p in module.parameters()}
     return torch.float64 if torch.float64 in dtypes else torch.float32
+
+
+def build_modules(steps: Sequence[str], layers: Sequence[nn.Module]) -> list[nn.Module]:
+    """Return the modules of `steps`, with `layers` in the place of the linear ones."""
+    remaining = iter(layers)
+    modules: list[nn.Module] = []
+    for step in steps:
+        if step == LINEAR:
+            modules.append(next(remaining))
+        elif step == RELU:
+            modules.append(nn.ReLU())
+        else:
+            _, start, end = step.split()
+            modules.append(nn.Flatten(int(start), int(end)))
+    return modules
+
+
+def frozen_linear(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Linear:
+    """Return a Linear with these weights, none of them trainable."""
+    linear = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0], bias=bias is not None)
+    linear.weight = nn.Parameter(weight, requires_grad=False)
+    if bias is not None:
+        linear.bias = nn.Parameter(bias, requires_grad=False)
+    return linear

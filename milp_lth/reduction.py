@@ -24,12 +24,12 @@ class Part:
     objective: Objective
 
     def __len__(self) -> int:
-        return self.layer.num_outputs * self.half.num_inputs
+        return self.layer.drawn.num_outputs * self.half.num_inputs
 
     @property
     def name(self) -> str:
         """The layer's name and, where there are two, the half's sign."""
-        if self.layer.nonnegative:
+        if self.layer.drawn.nonnegative:
             return self.layer.name
         return f"{self.layer.name} ({'+' if self.half.sign > 0 else '−'})"
 

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from milp_lth.network import LINEAR, RELU
+from instances.arrays import BoolArray
+from milp_lth.constructions.drawn_layer import DrawnLayer
+from milp_lth.network import build_modules, frozen_linear
 from milp_lth.source import Source
 
 
@@ -24,30 +25,23 @@ class TicketSettings:
     assignment: str
     input_range: tuple[float, float]
     steps: tuple[str, ...]
+    layers: tuple[DrawnLayer, ...]
 
 
 class TicketLayer(nn.Module):
     """``V relu(U x)`` under its masks, in the place of one linear layer of the target.
 
-    Every hidden unit keeps one entry of U, so U is held as that entry and its column. All weights
-    are frozen at what was drawn; masks are bool buffers, True = kept.
+    Every hidden unit keeps one entry of U, so U is held as that entry, `u` (num_units,), and its
+    column, `input_of`. All weights are frozen at what was drawn; masks are bool buffers, True = kept.
 
     Parameters
     ----------
-    u
-        Shape (num_units,): the entry each hidden unit keeps.
-    input_of
-        Shape (num_units,): the column it stands in; −1 where the unit keeps none.
-    v
-        Shape (num_outputs, num_units).
+    drawn
+        What the layer's weights are drawn from.
     v_mask
-        Shape (num_outputs, num_units), bool.
-    num_inputs
-        Columns of U, the constant input of a bias among them.
-    has_bias
-        Whether the last input is the constant 1.
-    nonnegative
-        Whether the other inputs are known to be ≥ 0.
+        Shape (num_outputs, num_units), bool: the kept entries of V.
+    dtype
+        Of the weights, torch.float32 or torch.float64; both hold what was drawn exactly.
     """
 
     u: torch.Tensor
@@ -56,27 +50,18 @@ class TicketLayer(nn.Module):
     u_mask: torch.Tensor
     v_mask: torch.Tensor
 
-    def __init__(
-        self,
-        *,
-        u: torch.Tensor,
-        input_of: torch.Tensor,
-        v: torch.Tensor,
-        v_mask: torch.Tensor,
-        num_inputs: int,
-        has_bias: bool,
-        nonnegative: bool,
-    ) -> None:
+    def __init__(self, drawn: DrawnLayer, v_mask: BoolArray, dtype: torch.dtype) -> None:
         super().__init__()
-        self.num_inputs = num_inputs
-        self.has_bias = has_bias
-        self.nonnegative = nonnegative
-        self.u = nn.Parameter(u, requires_grad=False)
-        self.v = nn.Parameter(v, requires_grad=False)
-        self.register_buffer("input_of", input_of.clamp(min=0))
-        # a unit that no output keeps is dropped
-        self.register_buffer("u_mask", v_mask.any(dim=0) & (input_of >= 0))
-        self.register_buffer("v_mask", v_mask)
+        self.num_inputs = drawn.num_inputs
+        self.has_bias = drawn.has_bias
+        self.nonnegative = drawn.nonnegative
+        self.u = nn.Parameter(torch.tensor(drawn.u(), dtype=dtype), requires_grad=False)
+        self.v = nn.Parameter(torch.tensor(drawn.v(), dtype=dtype), requires_grad=False)
+        keeps = torch.tensor(drawn.input_of >= 0)
+        kept = torch.tensor(v_mask) & keeps
+        self.register_buffer("input_of", torch.tensor(drawn.input_of).clamp(min=0))
+        self.register_buffer("u_mask", kept.any(dim=0))  # a unit that no output keeps is dropped
+        self.register_buffer("v_mask", kept)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map inputs of shape (..., d_in) to outputs of shape (..., d_out)."""
@@ -119,7 +104,7 @@ class Folded(nn.Sequential):
     """max |W⁺ − W⁻| over the layers that have both halves; 0 where none has."""
 
 
-class Ticket(nn.Sequential):
+class Ticket(nn.Module):
     """The random network under its masks, with the target's forward signature.
 
     A plain module: it can be copied, saved, moved and exported like any other, and holds nothing
@@ -128,14 +113,26 @@ class Ticket(nn.Sequential):
 
     settings: TicketSettings
 
-    def __init__(self, settings: TicketSettings, layers: Sequence[TicketLayer]) -> None:
-        super().__init__(*_modules(settings.steps, layers))
+    def __init__(
+        self, settings: TicketSettings, v_masks: Sequence[BoolArray], dtype: torch.dtype
+    ) -> None:
+        super().__init__()
+        layers = [
+            TicketLayer(drawn, mask, dtype)
+            for drawn, mask in zip(settings.layers, v_masks, strict=True)
+        ]
+        self.body = nn.Sequential(*build_modules(settings.steps, layers))
         self.settings = settings
 
     @property
     def layers(self) -> tuple[TicketLayer, ...]:
         """The pruned layers, in order."""
-        return tuple(module for module in self if isinstance(module, TicketLayer))
+        return tuple(module for module in self.body if isinstance(module, TicketLayer))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map a batch of inputs to outputs, as the target does."""
+        result: torch.Tensor = self.body(x)
+        return result
 
     def fold(self, to: str | None = None) -> Folded:
         """Return a network of the target's shape that computes what the ticket computes.
@@ -166,10 +163,10 @@ class Ticket(nn.Sequential):
                 t.to(layer.v.dtype) for t in (positive, negative, (positive + negative) / 2, bias)
             )
             if layer.nonnegative or to == "target":
-                folded.append(_linear(mean, bias if layer.has_bias else None))
+                folded.append(frozen_linear(mean, bias if layer.has_bias else None))
             else:
                 folded.append(FoldedLayer(positive, negative, bias))
-        network = Folded(*_modules(self.settings.steps, folded))
+        network = Folded(*build_modules(self.settings.steps, folded))
         network.max_half_difference = difference
         return network
 
@@ -216,31 +213,3 @@ class Ticket(nn.Sequential):
             needed[layer.input_of[units]] = True
             needed = needed[: layer.num_inputs - layer.has_bias]
         return list(zip(forward, reversed(backward), strict=True))
-
-
-def _modules(steps: Sequence[str], layers: Sequence[nn.Module]) -> list[nn.Module]:
-    """Return the modules of `steps`, with `layers` in the place of the linear ones."""
-    remaining = iter(layers)
-    modules: list[nn.Module] = []
-    for step in steps:
-        if step == LINEAR:
-            modules.append(next(remaining))
-        elif step == RELU:
-            modules.append(nn.ReLU())
-        else:
-            _, start, end = step.split()
-            modules.append(nn.Flatten(int(start), int(end)))
-    return modules
-
-
-def _linear(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Linear:
-    linear = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0], bias=bias is not None)
-    linear.weight = nn.Parameter(weight, requires_grad=False)
-    if bias is not None:
-        linear.bias = nn.Parameter(bias, requires_grad=False)
-    return linear
-
-
-def to_tensor(array: "np.typing.ArrayLike", dtype: torch.dtype) -> torch.Tensor:
-    """Copy an array into a tensor of `dtype`."""
-    return torch.tensor(np.asarray(array)).to(dtype)

@@ -17,8 +17,9 @@ from instances.arrays import BoolArray, FloatArray, IntArray
 from instances.objectives import Objective
 from instances.subset_sum import SubsetSum
 from milp_lth.constructions.assignment import assign
+from milp_lth.constructions.drawn_layer import DrawnLayer
 from milp_lth.network import LinearLayer
-from milp_lth.source import FIRST, SECOND, Source
+from milp_lth.source import Source
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,55 +47,19 @@ class TwoLayer:
     where the layer has a bias, it is the last input.
     """
 
-    source: Source
-    index: int
+    drawn: DrawnLayer
     name: str
     weight: FloatArray
     """Shape (num_outputs, num_inputs), the bias being the last column."""
-    has_bias: bool
-    nonnegative: bool
-    """Whether the inputs are known to be ≥ 0."""
-    width: int
-    scale: float
-    """The power of two that V is drawn with."""
-    input_of: IntArray
-    """Shape (num_units,): the input each hidden unit keeps, −1 where it keeps none."""
-
-    @property
-    def num_outputs(self) -> int:
-        """Outputs of the target layer."""
-        return int(self.weight.shape[0])
-
-    @property
-    def num_inputs(self) -> int:
-        """Inputs of the target layer, the constant one of a bias among them."""
-        return int(self.weight.shape[1])
-
-    @property
-    def num_units(self) -> int:
-        """Hidden units drawn."""
-        return self.width * self.num_inputs
-
-    def u(self) -> FloatArray:
-        """Return the entry of U that each unit keeps, shape (num_units,); 0 where it keeps none."""
-        unit = np.arange(self.num_units)
-        drawn = self.source.draw(self.index, FIRST, self.num_inputs, unit, self.input_of)
-        return np.where(self.input_of >= 0, drawn, 0.0)
-
-    def v(self, first: int = 0, stop: int | None = None) -> FloatArray:
-        """Return the rows of V from output `first` to before `stop`, shape (rows, num_units)."""
-        outputs = np.arange(self.num_outputs)[first:stop, None]
-        units = np.arange(self.num_units)
-        return self.scale * self.source.draw(self.index, SECOND, self.num_units, outputs, units)
 
     def halves(self) -> tuple[Half, ...]:
         """Return the positive half and, unless the inputs are known to be ≥ 0, the negative one."""
-        u = self.u()
-        positive = Half(1, _grouped(self.input_of, u > 0, self.num_inputs))
-        if self.nonnegative:
+        u, drawn = self.drawn.u(), self.drawn
+        positive = Half(1, _grouped(drawn.input_of, u > 0, drawn.num_inputs))
+        if drawn.nonnegative:
             return (positive,)
-        signed = self.num_inputs - self.has_bias
-        return positive, Half(-1, _grouped(self.input_of, u < 0, self.num_inputs)[:signed])
+        signed = drawn.num_inputs - drawn.has_bias
+        return positive, Half(-1, _grouped(drawn.input_of, u < 0, drawn.num_inputs)[:signed])
 
     def targets(self, half: Half) -> FloatArray:
         """Return the weights that a half approximates, in the order of its rows."""
@@ -104,8 +69,8 @@ class TwoLayer:
         """State the SubsetSum problems of the rows from `start` to before `stop`."""
         first, last = start // half.num_inputs, (stop - 1) // half.num_inputs + 1
         usable = half.units >= 0
-        v = self.v(first, last)[:, half.units]  # (outputs, half.num_inputs, n)
-        products = np.where(usable, v * self.u()[half.units], 0.0)
+        v = self.drawn.v(first, last)[:, half.units]  # (outputs, half.num_inputs, n)
+        products = np.where(usable, v * self.drawn.u()[half.units], 0.0)
         offset = first * half.num_inputs
         rows = slice(start - offset, stop - offset)
         n = half.units.shape[1]
@@ -120,7 +85,7 @@ class TwoLayer:
     def scatter(self, half: Half, mask: BoolArray, v_mask: BoolArray) -> None:
         """Write the answer to a half's rows, shape (rows, n), into the mask of V."""
         usable = half.units >= 0
-        kept = mask.reshape(self.num_outputs, half.num_inputs, -1)
+        kept = mask.reshape(self.drawn.num_outputs, half.num_inputs, -1)
         v_mask[:, half.units[usable]] = kept[:, usable]
 
 
@@ -143,18 +108,18 @@ def two_layer(
     signed = np.full(num_inputs, not nonnegative)
     if layer.bias is not None:
         signed[-1] = False
-    input_of = assign(source, index, signed, width, assignment)
-    return TwoLayer(
+    drawn = DrawnLayer(
         source=source,
         index=index,
-        name=layer.name,
-        weight=weight,
-        has_bias=layer.bias is not None,
-        nonnegative=nonnegative,
+        num_inputs=num_inputs,
+        num_outputs=len(weight),
         width=width,
         scale=scale_for(weight),
-        input_of=input_of,
+        has_bias=layer.bias is not None,
+        nonnegative=nonnegative,
+        input_of=assign(source, index, signed, width, assignment),
     )
+    return TwoLayer(drawn, layer.name, weight)
 
 
 def scale_for(weight: FloatArray) -> float:

@@ -1,0 +1,126 @@
+"""How close a ticket is to its target: on data, and weight by weight."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from milp_lth.network import read_network
+from milp_lth.ticket import Ticket
+
+_BATCH_NUMBERS = 1 << 24  # hidden activations computed at a time: 64 MB in float32
+
+
+@dataclass(frozen=True)
+class LayerError:
+    """Errors of one layer's weights, in units of the target's weights, over both halves."""
+
+    name: str
+    max_error: float
+    median_error: float
+    max_half_difference: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured. Accuracies and agreement are fractions; None without labels."""
+
+    num_inputs: int
+    target_accuracy: float | None
+    ticket_accuracy: float | None
+    agreement: float
+    max_logit_error: float
+    mean_logit_error: float
+    max_logit: float
+    layers: tuple[LayerError, ...]
+    edges: dict[str, int | float]
+
+
+def evaluate(
+    ticket: Ticket, target: nn.Module, x: torch.Tensor, y: torch.Tensor | None = None
+) -> Evaluation:
+    """Run the ticket's own forward beside the target's.
+
+    Parameters
+    ----------
+    ticket, target
+        What is compared; the ticket need not have been made for this target.
+    x
+        Inputs, one per row, held out from whatever the target was trained on.
+    y
+        Their classes, shape (num_inputs,); None where they have none.
+
+    Raises
+    ------
+    ValueError
+        When there are no inputs, they do not fit, or some lie where the ticket was not made for.
+    """
+    if len(x) == 0:
+        raise ValueError("no inputs to evaluate on: give at least one")
+    if ticket.settings.input_range[0] >= 0 and bool((x < 0).any()):
+        raise ValueError(
+            "some inputs are negative, but the ticket was made for inputs ≥ 0: "
+            "declare an input range that begins below 0"
+        )
+    parameter = next(ticket.parameters())
+    x = x.to(parameter.device, parameter.dtype)
+    wanted, got = _logits(target, x, len(x)), _logits(ticket, x, _batch(ticket))
+    away = (wanted.double() - got.double()).abs()
+    one, two = _classes(wanted), _classes(got)
+    truth = None if y is None else y.to(x.device)
+    return Evaluation(
+        num_inputs=len(x),
+        target_accuracy=None if truth is None else _share(one == truth),
+        ticket_accuracy=None if truth is None else _share(two == truth),
+        agreement=_share(one == two),
+        max_logit_error=float(away.max()),
+        mean_logit_error=float(away.mean()),
+        max_logit=float(wanted.abs().max()),
+        layers=tuple(_layer_errors(ticket, target)),
+        edges=ticket.edges(),
+    )
+
+
+def _logits(module: nn.Module, x: torch.Tensor, batch: int) -> torch.Tensor:
+    training = module.training
+    module.eval()
+    try:
+        with torch.inference_mode():
+            return torch.cat([module(part) for part in x.split(batch)])
+    except RuntimeError as error:
+        raise ValueError(
+            f"inputs of shape {tuple(x.shape[1:])} do not fit the network: {error}"
+        ) from error
+    finally:
+        module.train(training)
+
+
+def _batch(ticket: Ticket) -> int:
+    widest = max(layer.u.numel() for layer in ticket.layers)
+    return max(1, _BATCH_NUMBERS // widest)
+
+
+def _classes(logits: torch.Tensor) -> torch.Tensor:
+    """Return the class with the largest logit; with one logit alone, whether it is positive."""
+    return (logits[..., 0] > 0).long() if logits.shape[-1] == 1 else logits.argmax(dim=-1)
+
+
+def _share(hits: torch.Tensor) -> float:
+    return float(hits.double().mean())
+
+
+def _layer_errors(ticket: Ticket, target: nn.Module) -> Iterator[LayerError]:
+    for layer, wanted in zip(ticket.layers, read_network(target).layers, strict=True):
+        weight = torch.from_numpy(wanted.weight)
+        if wanted.bias is not None:
+            weight = torch.cat([weight, torch.from_numpy(wanted.bias)[:, None]], dim=1)
+        positive = layer.half(1).cpu()
+        errors, difference = [(positive - weight).abs().flatten()], 0.0
+        if not layer.nonnegative:
+            num_weights = layer.num_inputs - layer.has_bias
+            negative = layer.half(-1).cpu()[:, :num_weights]
+            errors.append((negative - weight[:, :num_weights]).abs().flatten())
+            difference = float((positive[:, :num_weights] - negative).abs().max())
+        both = torch.cat(errors)
+        yield LayerError(wanted.name, float(both.max()), float(both.median()), difference)

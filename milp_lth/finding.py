@@ -1,0 +1,67 @@
+"""The whole way in one call."""
+
+import math
+
+from torch import nn
+
+from instances.objectives import Objective
+from milp_lth.assembly import assemble
+from milp_lth.reduction import BOTH_SIGNS, reduce
+from milp_lth.solving import solve_masks
+from milp_lth.source import Source
+from milp_lth.ticket import Ticket
+from solvers.solver import Solver
+
+
+def find_ticket(
+    target: nn.Module,
+    *,
+    seed: int = 0,
+    width: int | tuple[int, ...] | None = None,
+    assignment: str = "matched",
+    objective: Objective | None = None,
+    input_range: tuple[float, float] = BOTH_SIGNS,
+    solver: Solver | str | None = None,
+    time_limit: float = math.inf,
+) -> Ticket:
+    """Approximate `target` by only pruning a random network.
+
+    Parameters
+    ----------
+    target
+        A module made of Linear (with or without bias), ReLU, Flatten and Dropout.
+    seed, width
+        What the random network is drawn from, see `milp_lth.Source`.
+    assignment, objective, input_range
+        How it is pruned, see `milp_lth.reduce`. Declare ``input_range=(0, 1)`` for inputs that are
+        never negative: half of the edges are then not needed.
+    solver, time_limit
+        Who decides, and in how many seconds, see `milp_lth.solve`.
+
+    Returns
+    -------
+    Ticket
+        A frozen module with the target's forward signature.
+
+    Raises
+    ------
+    ValueError
+        When the target holds an unsupported layer, or an argument is out of range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> target = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+    >>> ticket = find_ticket(target)
+    >>> x = torch.randn(100, 4)
+    >>> float((ticket(x) - target(x)).abs().max()) < 0.01
+    True
+    """
+    reduction = reduce(
+        target,
+        Source(seed=seed, width=width),
+        assignment=assignment,
+        objective=objective,
+        input_range=input_range,
+    )
+    return assemble(reduction, solve_masks(reduction, solver, time_limit=time_limit))

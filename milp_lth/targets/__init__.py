@@ -1,0 +1,1 @@
+"""Where targets and the data to judge them by come from."""

@@ -1,0 +1,124 @@
+"""Targets in files: state dicts of multi-layer perceptrons, read without running any code."""
+
+import os
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import nn
+
+from milp_lth.network import RELU, LinearLayer, Network, read_network
+
+
+def load_target(path: str | os.PathLike[str]) -> nn.Sequential:
+    """Read a multi-layer perceptron from a ``.safetensors`` or ``.pt`` state dict.
+
+    The architecture is read off the shapes: every two-dimensional ``*.weight`` is a Linear, with
+    the ``*.bias`` of the same name where there is one, and a ReLU stands between any two of them.
+    A ``.pt`` file's order is kept; a ``.safetensors`` file's names are put in natural order.
+
+    Raises
+    ------
+    ValueError
+        When the file cannot be read, holds a pickled module or anything but such layers, or
+        neighbouring layers do not fit.
+    """
+    path = Path(path)
+    try:
+        if path.suffix == ".safetensors":
+            content = path.read_bytes()  # a missing file and a folder say so themselves
+            tensors = safetensors.torch.load(content)
+            tensors = dict(sorted(tensors.items(), key=lambda item: _natural(item[0])))
+        elif path.suffix in (".pt", ".pth"):
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
+        else:
+            raise ValueError("a target file ends in .safetensors or .pt")
+        return perceptron(tensors)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{path}: refused, as it holds more than tensors: save the module's state_dict() instead"
+        ) from error
+    except (
+        safetensors.SafetensorError, zipfile.BadZipFile, RuntimeError, EOFError, KeyError,
+        UnicodeDecodeError, AttributeError, TypeError, IndexError, MemoryError,
+    ) as error:  # fmt: skip
+        raise ValueError(f"{path}: not a whole {path.suffix} file of tensors") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def perceptron(tensors: Any) -> nn.Sequential:
+    """Make the multi-layer perceptron that a state dict's shapes describe.
+
+    Raises
+    ------
+    ValueError
+        When they describe anything else.
+    """
+    if not isinstance(tensors, Mapping) or not all(
+        isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in tensors.items()
+    ):
+        raise ValueError("not a state dict: save the module's state_dict()")
+    linears = []
+    used = set()
+    for key, weight in tensors.items():
+        name, _, kind = key.rpartition(".")
+        if kind != "weight" or weight.ndim != 2 or not weight.is_floating_point():
+            continue
+        bias = tensors.get(f"{name}.bias")
+        if bias is not None and bias.shape != weight.shape[:1]:
+            raise ValueError(f"layer {name!r}: bias {tuple(bias.shape)} beside weight {tuple(weight.shape)}")
+        used |= {key, f"{name}.bias"}
+        linear = nn.Linear(1, 1, bias=bias is not None, device="meta")
+        linear.weight = nn.Parameter(weight, requires_grad=False)
+        if bias is not None:
+            linear.bias = nn.Parameter(bias, requires_grad=False)
+        linears.append((name, linear))
+    unknown = [key for key in tensors if key not in used]
+    if unknown:
+        shape = tuple(tensors[unknown[0]].shape)
+        raise ValueError(
+            f"{unknown[0]!r} of shape {shape} is not supported: only the weights and biases of "
+            "Linear layers are"
+        )
+    if not linears:
+        raise ValueError("no layers: a target needs at least one two-dimensional weight")
+    return _named(linears)
+
+
+def _named(linears: list[tuple[str, nn.Linear]]) -> nn.Sequential:
+    """Put a ReLU between the layers, and check all by reading them as any other target."""
+    module = nn.Sequential()
+    for k, (name, linear) in enumerate(linears):
+        if k:
+            module.add_module(f"relu{k}", nn.ReLU())
+        module.add_module(name.replace(".", "_") or f"layer{k}", linear)
+    read_network(module)
+    return module.eval()
+
+
+def save_target(network: Network, path: Path) -> None:
+    """Write a target that was read off a module, its steps in the file's metadata."""
+    from instances.files import write_atomically
+
+    tensors = {}
+    for k, layer in enumerate(network.layers):
+        tensors[f"{k}.weight"] = torch.tensor(layer.weight, dtype=network.dtype)
+        if layer.bias is not None:
+            tensors[f"{k}.bias"] = torch.tensor(layer.bias, dtype=network.dtype)
+    names = "\n".join(layer.name for layer in network.layers)
+    metadata = {"steps": "\n".join(network.steps), "names": names}
+    write_atomically(path, safetensors.torch.save(tensors, metadata))
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Order names so that layer 2 comes before layer 10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

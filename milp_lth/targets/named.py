@@ -1,0 +1,116 @@
+"""Targets that come with the toolkit: small classifiers trained on scikit-learn's own data sets."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from instances.arrays import FloatArray
+from milp_lth.targets.data import Data
+
+_TRAINING_SEED = 0
+_HELD_OUT = 0.3
+
+
+class _Split(NamedTuple):
+    x_train: FloatArray
+    y_train: NDArray[np.int64]
+    x_test: FloatArray
+    y_test: NDArray[np.int64]
+    input_range: tuple[float, float]
+
+
+def _digits() -> _Split:
+    """8×8 images of digits, pixels divided by 16."""
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    return _Split(*_split(x / 16.0, y), input_range=(0.0, 1.0))
+
+
+def _wine() -> _Split:
+    """13 measurements of wines, standardised by the training part: inputs of both signs."""
+    from sklearn.datasets import load_wine
+
+    x, y = load_wine(return_X_y=True)
+    x_train, y_train, x_test, y_test = _split(x, y)
+    mean, std = x_train.mean(axis=0), x_train.std(axis=0)
+    return _Split((x_train - mean) / std, y_train, (x_test - mean) / std, y_test, (-8.0, 8.0))
+
+
+_DATA: dict[str, Callable[[], _Split]] = {"digits": _digits, "wine": _wine}
+
+
+def _digits_mlp() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(64, 32, bias=False), nn.ReLU(), nn.Linear(32, 10, bias=False)
+    )
+
+
+def _wine_mlp() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(13, 16), nn.ReLU(), nn.Linear(16, 3))
+
+
+NAMED_TARGETS: dict[str, tuple[Callable[[], nn.Sequential], str]] = {
+    "digits-mlp": (_digits_mlp, "digits"),
+    "wine-mlp": (_wine_mlp, "wine"),
+}
+
+
+def load_data(name: str) -> Data:
+    """Return the held-out 30 % of a data set of scikit-learn: "digits" or "wine".
+
+    Raises
+    ------
+    ValueError
+        When the name is unknown.
+    """
+    if name not in _DATA:
+        raise ValueError(f"unknown data {name!r}: choose one of {', '.join(_DATA)}")
+    split = _DATA[name]()
+    x = torch.tensor(split.x_test, dtype=torch.float32)
+    return Data(name, "held-out 30 %", x, torch.tensor(split.y_test), split.input_range)
+
+
+def load_named_target(name: str) -> tuple[nn.Sequential, Data]:
+    """Train a named target, in a second or two, and return it with its held-out data.
+
+    "digits-mlp" is 64-32-10 without biases on inputs in [0, 1]; "wine-mlp" is 13-16-3 with biases
+    on standardised inputs.
+
+    Raises
+    ------
+    ValueError
+        When the name is unknown.
+    """
+    if name not in NAMED_TARGETS:
+        raise ValueError(f"unknown target {name!r}: choose one of {', '.join(NAMED_TARGETS)}")
+    build, data = NAMED_TARGETS[name]
+    split = _DATA[data]()
+    with torch.random.fork_rng():
+        torch.manual_seed(_TRAINING_SEED)
+        module = build()
+    _train(module, split.x_train, split.y_train)
+    return module, load_data(data)
+
+
+def _split(x: FloatArray, y: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
+    from sklearn.model_selection import train_test_split
+
+    x_train, x_test, y_train, y_test = train_test_split(
+        x, y, test_size=_HELD_OUT, random_state=0, stratify=y
+    )
+    return x_train, y_train, x_test, y_test
+
+
+def _train(module: nn.Module, x: FloatArray, y: NDArray[np.int64], num_epochs: int = 300) -> None:
+    inputs, classes = torch.tensor(x, dtype=torch.float32), torch.tensor(y)
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.01, weight_decay=1e-4)
+    for _ in range(num_epochs):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(module(inputs), classes).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    module.eval().requires_grad_(False)

@@ -1,0 +1,134 @@
+"""Tickets in files: the seed and the masks; the random weights are drawn again."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+import torch
+
+from instances.arrays import BoolArray, IntArray
+from instances.files import write_atomically
+from milp_lth.constructions.assignment import ASSIGNMENTS
+from milp_lth.constructions.drawn_layer import DrawnLayer
+from milp_lth.network import LINEAR, RELU
+from milp_lth.source import Source
+from milp_lth.ticket import Ticket, TicketSettings
+
+FORMAT = "milp_lth ticket/1"
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+_LAYER_FIELDS = {
+    "num_inputs": int, "num_outputs": int, "width": int, "scale": float,
+    "has_bias": bool, "nonnegative": bool,
+}  # fmt: skip
+
+
+def save_ticket(ticket: Ticket, path: str | os.PathLike[str]) -> None:
+    """Write `ticket` to a ``.safetensors`` file.
+
+    The file holds per layer the input each hidden unit keeps and the mask of V, eight entries a
+    byte; its metadata the rest. It appears whole or not at all.
+    """
+    settings = ticket.settings
+    stated: dict[str, Any] = {
+        "format": FORMAT,
+        "seed": settings.source.seed,
+        "construction": settings.source.construction,
+        "distribution": settings.source.distribution,
+        "width": settings.source.width,
+        "assignment": settings.assignment,
+        "input_range": list(settings.input_range),
+        "steps": list(settings.steps),
+        "dtype": str(ticket.layers[0].v.dtype).removeprefix("torch."),
+        "layers": [
+            {field: getattr(drawn, field) for field in _LAYER_FIELDS} for drawn in settings.layers
+        ],
+    }
+    tensors: dict[str, Any] = {}
+    for k, (layer, drawn) in enumerate(zip(ticket.layers, settings.layers, strict=True)):
+        tensors[f"{k}.input_of"] = drawn.input_of.astype(np.int32)
+        tensors[f"{k}.v_mask"] = np.packbits(layer.v_mask.cpu().numpy())
+    content = safetensors.numpy.save(tensors, {"ticket": json.dumps(stated)})
+    write_atomically(Path(path), content)
+
+
+def load_ticket(path: str | os.PathLike[str]) -> Ticket:
+    """Read a ticket and draw its random weights again.
+
+    Raises
+    ------
+    ValueError
+        When the file is missing, truncated, or not a ticket.
+    """
+    path = Path(path)
+    try:
+        path.open("rb").close()  # a missing file says so itself
+        with safetensors.safe_open(path, framework="numpy") as file:
+            stated = json.loads((file.metadata() or {}).get("ticket", "{}"))
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        if stated.get("format") != FORMAT:
+            raise ValueError(f"not a ticket: its metadata must say {FORMAT!r}")
+        return _ticket(stated, tensors)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (safetensors.SafetensorError, KeyError, TypeError, AttributeError, RecursionError,
+            OverflowError) as error:  # fmt: skip
+        raise ValueError(f"{path}: not a whole ticket file") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _ticket(stated: dict[str, Any], tensors: dict[str, Any]) -> Ticket:
+    width = stated["width"]
+    source = Source(
+        seed=int(stated["seed"]),
+        width=tuple(width) if isinstance(width, list) else width,
+        construction=stated["construction"],
+        distribution=stated["distribution"],
+    )
+    steps = tuple(stated["steps"])
+    if any(step not in (LINEAR, RELU) and not _is_flatten(step) for step in steps):
+        raise ValueError("its steps are not those of a supported network")
+    if stated["assignment"] not in ASSIGNMENTS or stated["dtype"] not in _DTYPES:
+        raise ValueError("its assignment or dtype is unknown")
+    layers, masks = [], []
+    for k, fields in enumerate(stated["layers"]):
+        drawn = DrawnLayer(
+            source=source,
+            index=k,
+            input_of=_input_of(tensors[f"{k}.input_of"], fields),
+            **{field: kind(fields[field]) for field, kind in _LAYER_FIELDS.items()},
+        )
+        layers.append(drawn)
+        masks.append(_unpacked(tensors[f"{k}.v_mask"], drawn))
+    if not layers or steps.count(LINEAR) != len(layers):
+        raise ValueError("its steps and layers do not fit")
+    low, high = (float(end) for end in stated["input_range"])
+    settings = TicketSettings(source, stated["assignment"], (low, high), steps, tuple(layers))
+    return Ticket(settings, masks, _DTYPES[stated["dtype"]])
+
+
+def _input_of(array: Any, fields: dict[str, Any]) -> IntArray:
+    if array.shape != (fields["width"] * fields["num_inputs"],) or array.dtype != np.int32:
+        raise ValueError("the inputs its units keep do not fit the layer")
+    if array.size and not -1 <= array.min() <= array.max() < fields["num_inputs"]:
+        raise ValueError("its units keep inputs that the layer does not have")
+    return np.asarray(array, dtype=np.int64)
+
+
+def _unpacked(array: Any, drawn: DrawnLayer) -> BoolArray:
+    num_entries = drawn.num_outputs * drawn.num_units
+    if array.shape != ((num_entries + 7) // 8,) or array.dtype != np.uint8:
+        raise ValueError("its mask does not fit the layer")
+    bits = np.unpackbits(array, count=num_entries)
+    if np.packbits(bits).tobytes() != array.tobytes():
+        raise ValueError("its mask has bits beyond its end")
+    return bits.reshape(drawn.num_outputs, drawn.num_units).astype(np.bool_)
+
+
+def _is_flatten(step: str) -> bool:
+    word, *places = step.split()
+    return word == "flatten" and len(places) == 2 and all(p.lstrip("-").isdigit() for p in places)
