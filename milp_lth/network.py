@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,13 @@ class Network:
             elif step == RELU:
                 known = True
         return answers
+
+    def renamed(self, names: Sequence[str]) -> "Network":
+        """Return the same network with other names for its linear layers."""
+        layers = tuple(
+            replace(layer, name=name) for layer, name in zip(self.layers, names, strict=True)
+        )
+        return replace(self, layers=layers)
 
     def module(self) -> nn.Sequential:
         """Return a module that computes what the target computes, frozen."""

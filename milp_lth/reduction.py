@@ -71,7 +71,7 @@ class Reduction:
 
 
 def reduce(
-    target: nn.Module,
+    target: nn.Module | Network,
     source: Source | None = None,
     *,
     assignment: str = "matched",
@@ -89,7 +89,8 @@ def reduce(
     Parameters
     ----------
     target
-        A module made of Linear (with or without bias), ReLU, Flatten and Dropout.
+        A module made of Linear (with or without bias), ReLU, Flatten and Dropout; or what
+        `milp_lth.network.read_network` read off one.
     source
         What the random network is drawn from; None: ``Source()``.
     assignment
@@ -116,7 +117,7 @@ def reduce(
     low, high = input_range
     if not low <= high:
         raise ValueError(f"input range {low} to {high}: give the lower end first")
-    network = read_network(target)
+    network = target if isinstance(target, Network) else read_network(target)
     known = network.nonnegative_inputs((low, high))
     layers = tuple(
         two_layer(

@@ -1,5 +1,6 @@
 """Targets in files: state dicts of multi-layer perceptrons, read without running any code."""
 
+import json
 import os
 import pickle
 import re
@@ -13,7 +14,8 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from milp_lth.network import RELU, LinearLayer, Network, read_network
+from instances.files import write_atomically
+from milp_lth.network import Network, build_modules, frozen_linear, read_network
 
 
 def load_target(path: str | os.PathLike[str]) -> nn.Sequential:
@@ -107,16 +109,40 @@ def _named(linears: list[tuple[str, nn.Linear]]) -> nn.Sequential:
 
 def save_target(network: Network, path: Path) -> None:
     """Write a target that was read off a module, its steps in the file's metadata."""
-    from instances.files import write_atomically
-
     tensors = {}
     for k, layer in enumerate(network.layers):
         tensors[f"{k}.weight"] = torch.tensor(layer.weight, dtype=network.dtype)
         if layer.bias is not None:
             tensors[f"{k}.bias"] = torch.tensor(layer.bias, dtype=network.dtype)
-    names = "\n".join(layer.name for layer in network.layers)
-    metadata = {"steps": "\n".join(network.steps), "names": names}
-    write_atomically(path, safetensors.torch.save(tensors, metadata))
+    stated = {"steps": network.steps, "names": [layer.name for layer in network.layers]}
+    write_atomically(path, safetensors.torch.save(tensors, {"network": json.dumps(stated)}))
+
+
+def load_written_target(path: Path) -> Network:
+    """Read what `save_target` wrote.
+
+    Raises
+    ------
+    ValueError
+        When the file is missing, truncated, or something else.
+    """
+    try:
+        path.open("rb").close()  # a missing file says so itself
+        with safetensors.safe_open(path, framework="pt") as file:
+            stated = json.loads((file.metadata() or {}).get("network", "{}"))
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        linears = []
+        for k in range(len(stated["names"])):
+            linears.append(frozen_linear(tensors[f"{k}.weight"], tensors.get(f"{k}.bias")))
+        network = read_network(nn.Sequential(*build_modules(stated["steps"], linears)))
+        return network.renamed(stated["names"])
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (safetensors.SafetensorError, KeyError, TypeError, AttributeError, RecursionError,
+            RuntimeError, StopIteration) as error:  # fmt: skip
+        raise ValueError(f"{path}: not a whole target file") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

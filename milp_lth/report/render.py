@@ -1,0 +1,116 @@
+"""From a run's records to its page: everything inline, readable without network.
+
+The page is a function of the records alone, so the same run gives the same bytes.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
+
+from instances.objectives import Closest
+from milp_lth.ledger import Ledger
+from milp_lth.report.gadget import gadget
+from milp_lth.report.plots import edges_per_layer, error_histogram, gadget_drawing
+from milp_lth.theory.median_error import median_error
+
+if TYPE_CHECKING:
+    from milp_lth.run import Run
+
+_NUM_BLOCKS = 10
+
+
+def render(run: "Run", ledger: Ledger) -> str:
+    """Return the page as HTML text."""
+    figures = ledger.figures()
+    errors, predicted = _errors(run, ledger)
+    plots = {
+        "errors": error_histogram(errors, predicted, run.settings.tolerance),
+        "edges": edges_per_layer(*_edges(run, ledger)),
+        "gadget": gadget_drawing(graph := _gadget(run, ledger)),
+    }
+    environment = Environment(
+        loader=PackageLoader("milp_lth", "report"), autoescape=True, undefined=StrictUndefined
+    )
+    environment.filters["percent"] = lambda share: "–" if share is None else f"{100 * share:.2f} %"
+    return environment.get_template("template.html").render(
+        asked=_asked(run),
+        figures=figures,
+        versions=run.stated["versions"],
+        blocks=_weakest_blocks(run),
+        predicted=predicted,
+        gadget=graph,
+        gadget_sum=sum(d["product"] for _, d in graph.nodes(data=True) if d.get("kept")),
+        num_kept=sum(bool(d.get("kept")) for _, d in graph.nodes(data=True)),
+        plots={
+            name: plot.to_html(
+                full_html=False, include_plotlyjs=False, div_id=name, config={"displaylogo": False}
+            )
+            for name, plot in plots.items()
+        },
+        plotlyjs=get_plotlyjs(),
+    )
+
+
+def _asked(run: "Run") -> dict[str, Any]:
+    settings = run.settings
+    asked = {
+        "target": settings.target,
+        "network": " → ".join(run.network.steps),
+        "weights": f"{sum(layer.weight.size for layer in run.reduction.layers):,}",
+        "data": f"{run.data.name}, {run.data.split}, {len(run.data.x):,} inputs",
+        "inputs in": f"[{run.data.input_range[0]:g}, {run.data.input_range[1]:g}]",
+        "construction": settings.construction,
+        "width": ", ".join(str(layer.drawn.width) for layer in run.reduction.layers),
+        "assignment": settings.assignment,
+        "objective": str(settings.make_objective()),
+        "solver": settings.solver,
+        "seed": settings.seed,
+    }
+    if settings.time_limit is not None:
+        asked["time limit"] = f"{settings.time_limit:g} s"
+    return asked
+
+
+def _errors(run: "Run", ledger: Ledger) -> tuple[Any, float | None]:
+    """Return all errors, and the median that theory predicts for them where it says anything."""
+    errors, medians = [], []
+    for chunk in ledger.chunks():
+        errors.append(chunk.error)
+        if isinstance(run.reduction.objective, Closest):
+            instance = run.reduction.parts[chunk.part].instance(chunk.start, chunk.stop)
+            medians.append(median_error(instance))
+    predicted = float(np.median(np.concatenate(medians))) if medians else None
+    return np.concatenate(errors), predicted
+
+
+def _edges(run: "Run", ledger: Ledger) -> tuple[list[str], list[int], list[int]]:
+    """Count kept and pruned edges of U and V of every layer."""
+    names: list[str] = []
+    kept: list[int] = []
+    pruned: list[int] = []
+    for k, layer in enumerate(run.assemble(ledger).layers):
+        for matrix, mask in (("U", layer.u_mask), ("V", layer.v_mask)):
+            names.append(f"{run.network.layers[k].name}: {matrix}")
+            kept.append(int(mask.sum()))
+            pruned.append(mask.numel() - kept[-1])
+    return names, kept, pruned
+
+
+def _weakest_blocks(run: "Run") -> list[dict[str, Any]]:
+    """Return the inputs that the fewest units serve: where errors are largest."""
+    blocks = []
+    for part in run.reduction.parts:
+        for i, usable in enumerate((part.half.units >= 0).sum(axis=1)):
+            blocks.append({"part": part.name, "input": i, "usable": int(usable)})
+    return sorted(blocks, key=lambda b: b["usable"])[:_NUM_BLOCKS]
+
+
+def _gadget(run: "Run", ledger: Ledger) -> Any:
+    """Take the largest weight of the first part."""
+    part = run.reduction.parts[0]
+    row = int(np.abs(part.layer.targets(part.half)).argmax())
+    chunk = next(c for c in ledger.chunks() if c.part == 0 and c.start <= row < c.stop)
+    mask = chunk.mask(part.half.units.shape[1])[row - chunk.start]
+    return gadget(part, row, mask)

@@ -1,0 +1,389 @@
+"""A run: a folder that holds what was asked, what was found, and all that is needed to check it."""
+
+import hashlib
+import itertools
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from instances.files import write_atomically
+from instances.objectives import Objective, make_objective
+from milp_lth import __version__
+from milp_lth.assembly import assemble
+from milp_lth.evaluation import Evaluation, evaluate
+from milp_lth.ledger import Ledger
+from milp_lth.network import Network, read_network
+from milp_lth.reduction import BOTH_SIGNS, Reduction, reduce
+from milp_lth.solving import CHUNK_ROWS, solve_chunks
+from milp_lth.source import Source
+from milp_lth.targets.data import Data, random_data
+from milp_lth.targets.files import load_target, load_written_target, save_target
+from milp_lth.targets.named import NAMED_TARGETS, load_data, load_named_target
+from milp_lth.ticket import Ticket
+from milp_lth.ticket_files import save_ticket
+from solvers.registry import get_solver
+from solvers.solution import Status
+from solvers.solver import Solver
+
+FORMAT = "milp_lth run/1"
+SETTINGS, TARGET, TICKET, REPORT = (
+    "settings.json", "target.safetensors", "ticket.safetensors", "report.html"
+)  # fmt: skip
+AUTO = "auto"
+
+LARGE_TARGET = 100 * 2**20
+"""Bytes beyond which a target file is not copied into the folder."""
+
+_VERSIONS = ("numpy", "numba", "torch", "ortools", "pulp", "scipy", "scikit-learn")
+
+OnProgress = Callable[[int, int, float], None]
+"""Called with the rows solved, the rows in all, and the worst error so far."""
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What is asked of a run; the fields are the command line's options.
+
+    Raises
+    ------
+    ValueError
+        When an option is unknown or out of range.
+    """
+
+    target: str = "digits-mlp"
+    data: str | None = None
+    construction: str = "two-layer"
+    width: int | tuple[int, ...] | None = None
+    assignment: str = "matched"
+    objective: str = "closest"
+    tolerance: float | None = None
+    size: int | None = None
+    input_range: tuple[float, float] | None = None
+    solver: str = AUTO
+    time_limit: float | None = None
+    seed: int = 0
+    device: str = AUTO
+
+    def source(self) -> Source:
+        """Return what the random network is drawn from."""
+        return Source(seed=self.seed, width=self.width, construction=self.construction)
+
+    def make_objective(self) -> Objective:
+        """Return what is asked of every weight."""
+        return make_objective(self.objective, tolerance=self.tolerance, size=self.size)
+
+    def make_solver(self) -> Solver | None:
+        """Return who decides; None: whoever `milp_lth.select` chooses."""
+        if self.solver == AUTO:
+            return None
+        return get_solver(self.solver, **({"device": self.device} if self.solver == "greedy" else {}))
+
+    def make_device(self) -> torch.device:
+        """Return where the networks are run."""
+        name = self.device
+        if name == AUTO:
+            name = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            device = torch.device(name)
+            torch.zeros(1, device=device)
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
+        return device
+
+
+def create_run(settings: RunSettings, out: str | os.PathLike[str] | None = None) -> Path:
+    """Check everything that is asked, then make the run's folder.
+
+    Parameters
+    ----------
+    settings
+        What is asked.
+    out
+        The folder, new or empty; None: the first free one of ``runs/TARGET-1``, ``-2``, ….
+
+    Raises
+    ------
+    ValueError
+        When anything that was asked for cannot be; nothing is written then.
+    """
+    settings.make_solver()
+    settings.make_device()
+    network, data = _load(settings)
+    reduction = _reduce(settings, network, data.input_range)
+    _check_fit(network, data)
+    folder = _free_folder(Path(settings.target).stem) if out is None else Path(out)
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ValueError(f"{folder} exists and is not empty: give another --out")
+        folder.mkdir(parents=True, exist_ok=True)
+        target: dict[str, Any] = {"steps": reduction.network.steps}
+        if os.path.isfile(settings.target) and os.path.getsize(settings.target) > LARGE_TARGET:
+            target["path"] = os.path.abspath(settings.target)
+            target["sha256"] = _sha256(Path(settings.target))
+        else:
+            save_target(network, folder / TARGET)
+            target["sha256"] = _sha256(folder / TARGET)
+        stated = {
+            "format": FORMAT,
+            "settings": asdict(settings),
+            "target": target,
+            "data": {
+                "name": data.name,
+                "split": data.split,
+                "num_inputs": len(data.x),
+                "input_range": list(data.input_range),
+                "digest": data.digest(),
+            },
+            "chunk_rows": CHUNK_ROWS,
+            "versions": _versions(),
+        }
+        content = json.dumps(stated, indent=2, ensure_ascii=False) + "\n"
+        with Ledger(folder, create=True):
+            pass
+        write_atomically(folder / SETTINGS, content.encode())
+    except OSError as error:
+        raise ValueError(f"{folder}: cannot be written ({error.strerror or error})") from error
+    return folder
+
+
+class Run:
+    """A run folder, read back. Everything is derived from what lies in it.
+
+    Raises
+    ------
+    ValueError
+        When the folder is not one, or something in it is damaged.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self.stated = _read_settings(self.folder)
+        try:
+            fields = dict(self.stated["settings"])
+            for name in ("width", "input_range"):
+                if isinstance(fields[name], list):
+                    fields[name] = tuple(fields[name])
+            self.settings = RunSettings(**fields)
+            self.chunk_rows = int(self.stated["chunk_rows"])
+            low, high = self.stated["data"]["input_range"]
+            where = self.stated["target"].get("path")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"{self.folder / SETTINGS}: damaged ({error})") from error
+        if where is None:
+            self.network = load_written_target(self.folder / TARGET)
+        else:
+            self.network = read_network(load_target(where))
+        self.target_file = self.folder / TARGET if where is None else Path(where)
+        self.data = load_run_data(self.settings, self.network, (float(low), float(high)))
+        self.reduction = _reduce(self.settings, self.network, self.data.input_range)
+
+    def execute(self, on_progress: OnProgress | None = None) -> dict[str, Any]:
+        """Solve what is not solved yet, assemble and evaluate the ticket, write the report.
+
+        Returns
+        -------
+        dict
+            The figures, as ``milp-lth run --json`` prints them.
+        """
+        began = time.perf_counter()
+        with Ledger(self.folder) as ledger:
+            self._solve(ledger, on_progress)
+            ticket = self.assemble(ledger)
+            save_ticket(ticket, self.folder / TICKET)
+            figures = self.figures(ledger, self.evaluate(ticket))
+            figures["seconds"] = {
+                "solve": sum(chunk.seconds for chunk in ledger.chunks()),
+                "total": time.perf_counter() - began,
+            }
+            ledger.put_figures(figures)
+            self.write_report(ledger)
+            ledger.put_figures({"digests": self.digests(ledger)})
+        return figures | {"out": str(self.folder)}
+
+    def _solve(self, ledger: Ledger, on_progress: OnProgress | None) -> None:
+        known = ledger.known()
+        limit = math.inf if self.settings.time_limit is None else self.settings.time_limit
+        done, worst = 0, 0.0
+        for recorded in ledger.chunks():
+            done += recorded.stop - recorded.start
+            worst = max(worst, float(recorded.error.max()))
+        for chunk in solve_chunks(
+            self.reduction,
+            self.settings.make_solver(),
+            time_limit=limit,
+            chunk_rows=self.chunk_rows,
+            skip=lambda part, start: (part, start) in known,
+        ):
+            ledger.put(chunk.part, chunk.start, chunk.stop, chunk.solution)
+            done += chunk.stop - chunk.start
+            worst = max(worst, float(chunk.solution.error.max()))
+            if on_progress is not None:
+                on_progress(done, self.reduction.num_rows, worst)
+
+    def assemble(self, ledger: Ledger) -> Ticket:
+        """Put the recorded masks into the random network.
+
+        Raises
+        ------
+        ValueError
+            When not every row is recorded.
+        """
+        parts = self.reduction.parts
+        masks = [np.zeros((len(p), p.half.units.shape[1]), np.bool_) for p in parts]
+        covered = [0] * len(parts)
+        for chunk in ledger.chunks():
+            if chunk.part >= len(parts) or chunk.stop > len(parts[chunk.part]):
+                raise ValueError(f"{self.folder}: results are recorded for rows that do not exist")
+            mask = masks[chunk.part]
+            mask[chunk.start : chunk.stop] = chunk.mask(mask.shape[1])
+            covered[chunk.part] += chunk.stop - chunk.start
+        if covered != [len(p) for p in parts]:
+            raise ValueError(f"{self.folder}: the run is not complete")
+        return assemble(self.reduction, masks)
+
+    def evaluate(self, ticket: Ticket) -> Evaluation:
+        """Measure `ticket` against the target on the run's data."""
+        device = self.settings.make_device()
+        target = self.network.module().to(device)
+        return evaluate(ticket.to(device), target, self.data.x, self.data.y)
+
+    def figures(self, ledger: Ledger, evaluation: Evaluation) -> dict[str, Any]:
+        """Return what a report states, the times apart."""
+        status = np.zeros(len(Status), np.int64)
+        within = 0
+        errors = []
+        for chunk in ledger.chunks():
+            status += np.bincount(chunk.status, minlength=len(Status))
+            within += int(np.isin(chunk.status, (Status.OPTIMAL, Status.FEASIBLE)).sum())
+            errors.append(chunk.error)
+        every = np.concatenate(errors)
+        return {
+            "target": {"accuracy": evaluation.target_accuracy},
+            "ticket": {
+                "accuracy": evaluation.ticket_accuracy,
+                "agreement": evaluation.agreement,
+                "max_logit_error": evaluation.max_logit_error,
+                "mean_logit_error": evaluation.mean_logit_error,
+                "max_logit": evaluation.max_logit,
+            },
+            "edges": evaluation.edges,
+            "status": {s.name: int(status[s]) for s in Status},
+            "within_tolerance": within,
+            "out_of_tolerance": len(every) - within,
+            "weights": {
+                "num_rows": len(every),
+                "max_error": float(every.max()),
+                "median_error": float(np.median(every)),
+            },
+            "layers": [asdict(layer) for layer in evaluation.layers],
+        }
+
+    def write_report(self, ledger: Ledger) -> Path:
+        """Write ``report.html`` from what is recorded."""
+        from milp_lth.report.render import render
+
+        path = self.folder / REPORT
+        write_atomically(path, render(self, ledger).encode())
+        return path
+
+    def digests(self, ledger: Ledger) -> dict[str, str]:
+        """Return the SHA-256 of every file of the folder."""
+        files = {name: self.folder / name for name in (SETTINGS, TICKET, REPORT)}
+        files[TARGET] = self.target_file
+        return {name: _sha256(path) for name, path in files.items()} | {"ledger": ledger.digest()}
+
+
+def load_run_data(settings: RunSettings, network: Network, input_range: tuple[float, float]) -> Data:
+    """Return the held-out data of a run, or random inputs in `input_range` where it has none."""
+    name = settings.data or NAMED_TARGETS.get(settings.target, (None, None))[1]
+    if name is None:
+        return random_data(network.layers[0].weight.shape[1], input_range, settings.seed)
+    data = load_data(name)
+    return Data(data.name, data.split, data.x, data.y, input_range)
+
+
+def _load(settings: RunSettings) -> tuple[Network, Data]:
+    if settings.target in NAMED_TARGETS:
+        module, _ = load_named_target(settings.target)
+    elif "." not in os.path.basename(settings.target):
+        raise ValueError(
+            f"unknown target {settings.target!r}: choose one of {', '.join(NAMED_TARGETS)}, "
+            "or give a .safetensors or .pt file"
+        )
+    else:
+        module = load_target(settings.target)
+    network = read_network(module)
+    name = settings.data or NAMED_TARGETS.get(settings.target, (None, None))[1]
+    declared = settings.input_range or (BOTH_SIGNS if name is None else load_data(name).input_range)
+    if not declared[0] <= declared[1] or not all(map(math.isfinite, declared)):
+        raise ValueError(f"input range {declared[0]} to {declared[1]}: give two finite numbers, lower first")
+    return network, load_run_data(settings, network, declared)
+
+
+def _reduce(settings: RunSettings, network: Network, input_range: tuple[float, float]) -> Reduction:
+    return reduce(
+        network,
+        settings.source(),
+        assignment=settings.assignment,
+        objective=settings.make_objective(),
+        input_range=input_range,
+    )
+
+
+def _check_fit(network: Network, data: Data) -> None:
+    features = network.layers[0].weight.shape[1]
+    if data.x.shape[1] != features:
+        raise ValueError(
+            f"the data {data.name!r} have {data.x.shape[1]} features, but the target takes {features}"
+        )
+    if data.y is not None and int(data.y.max()) >= network.layers[-1].weight.shape[0]:
+        raise ValueError(f"the data {data.name!r} have more classes than the target has outputs")
+    if data.input_range[0] >= 0 and bool((data.x < 0).any()):
+        raise ValueError("some inputs are negative: declare an --input-range that begins below 0")
+
+
+def _free_folder(stem: str) -> Path:
+    return next(
+        folder for k in itertools.count(1) if not (folder := Path("runs") / f"{stem}-{k}").exists()
+    )
+
+
+def _read_settings(folder: Path) -> dict[str, Any]:
+    path = folder / SETTINGS
+    try:
+        stated = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: damaged ({error})") from error
+    if not isinstance(stated, dict) or stated.get("format") != FORMAT:
+        raise ValueError(f"{path}: not the settings of a run")
+    return stated
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def _versions() -> dict[str, str]:
+    versions = {"milp_lth": __version__, "python": platform.python_version()}
+    for name in _VERSIONS:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions

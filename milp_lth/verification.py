@@ -1,0 +1,206 @@
+"""Checking a run: everything it claims is computed again, trusting no solver and no record."""
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from instances.philox import Stream, uniform
+from milp_lth.ledger import Chunk, Ledger
+from milp_lth.run import TARGET, TICKET, Run
+from milp_lth.ticket import Ticket
+from milp_lth.ticket_files import load_ticket
+from solvers.registry import get_solver
+from solvers.solution import Status, derive_status
+from solvers.solve import solve
+
+SAMPLE = 8
+"""Rows whose claim of optimality is proved again, unless all are asked for."""
+
+SECONDS_PER_PROOF = 60.0
+
+_LOGIT_TOLERANCE = 1e-5  # float32 arithmetic may differ from machine to machine by this, relatively
+_SAMPLE_LAYER = 2**16 - 2  # a stream that no layer of a source uses
+
+OnRow = Callable[[int, int], None]
+"""Called with the rows proved again and the rows that will be."""
+
+
+def check_run(
+    folder: str | os.PathLike[str], *, every_row: bool = False, on_row: OnRow | None = None
+) -> list[str]:
+    """Recompute every claim of a run and return what does not hold; nothing: all is verified.
+
+    Source and ticket are rebuilt from the seed and the masks; every recorded error, objective,
+    status, count, agreement and accuracy is computed again and compared; the claims of optimality
+    and infeasibility are proved again by a second method, for a sample of rows or for all.
+
+    Parameters
+    ----------
+    folder
+        The run's folder.
+    every_row
+        Whether to prove every row again rather than 8 of them.
+    on_row
+        Told of the progress of the proofs.
+
+    Raises
+    ------
+    ValueError
+        When something in the folder is missing or cannot be read.
+    """
+    run = Run(folder)
+    with Ledger(run.folder) as ledger:
+        ticket = load_ticket(run.folder / TICKET)
+        problems = [*_check_inputs(run), *_check_ticket(run, ledger, ticket)]
+        chunks = list(ledger.chunks())
+        if not problems:
+            problems += _check_rows(run, chunks)
+        if not problems:
+            problems += _check_figures(run, ledger, ticket)
+            problems += _check_proofs(run, chunks, every_row, on_row)
+        problems += _check_digests(run, ledger)
+    return problems
+
+
+def _check_inputs(run: Run) -> Iterator[str]:
+    recorded = run.stated["data"].get("digest")
+    if run.data.digest() != recorded:
+        yield f"the data {run.data.name!r} are not those the run was evaluated on"
+    if run.stated["data"].get("num_inputs") != len(run.data.x):
+        yield "the recorded number of inputs is not that of the data"
+
+
+def _check_ticket(run: Run, ledger: Ledger, ticket: Ticket) -> Iterator[str]:
+    expected = run.assemble(ledger)
+    settings, wanted = ticket.settings, expected.settings
+    for field in ("source", "assignment", "input_range", "steps"):
+        if getattr(settings, field) != getattr(wanted, field):
+            yield f"the ticket's {field} is not the one the run asked for"
+    if len(settings.layers) != len(wanted.layers):
+        yield "the ticket has another number of layers than the target"
+        return
+    for k, (one, two) in enumerate(zip(ticket.layers, expected.layers, strict=True)):
+        mine, theirs = one.state_dict(), two.state_dict()
+        for name in mine:
+            same = mine[name].shape == theirs[name].shape and bool((mine[name] == theirs[name]).all())
+            if not same or mine[name].dtype != theirs[name].dtype:
+                yield f"layer {k} of the ticket: its {name} is not what seed and records give"
+
+
+def _check_rows(run: Run, chunks: list[Chunk]) -> Iterator[str]:
+    """Judge every recorded mask again. The ticket's masks are known to be the recorded ones."""
+    for chunk in chunks:
+        part = run.reduction.parts[chunk.part]
+        instance = part.instance(chunk.start, chunk.stop)
+        mask = chunk.mask(instance.num_candidates)
+        objective, violation = instance.evaluate(mask)
+        status, bound = derive_status(
+            instance, objective, violation, chunk.bound, abs_gap=chunk.abs_gap, rel_gap=chunk.rel_gap
+        )
+        computed = {
+            "error": (instance.judge(mask).error, chunk.error),
+            "objective": (objective, chunk.objective),
+            "bound": (bound, chunk.bound),
+            "status": (status, chunk.status),
+        }
+        for name, (true, recorded) in computed.items():
+            wrong = np.flatnonzero(true != recorded)
+            if len(wrong):
+                row = chunk.start + int(wrong[0])
+                yield (
+                    f"{part.name}, row {row}: the recorded {name} is {recorded[wrong[0]]}, "
+                    f"but it is {true[wrong[0]]}" + _and_more(len(wrong))
+                )
+
+
+def _check_figures(run: Run, ledger: Ledger, ticket: Ticket) -> Iterator[str]:
+    recorded = ledger.figures()
+    evaluation = run.evaluate(ticket)
+    slack = _LOGIT_TOLERANCE * max(1.0, evaluation.max_logit)
+    for name, true in run.figures(ledger, evaluation).items():
+        if name not in recorded:
+            yield f"the figure {name} is not recorded"
+            continue
+        for where, a, b in _leaves(name, true, recorded[name]):
+            measured = where.startswith("ticket.") and where.rsplit(".")[-1].endswith(("error", "logit"))
+            if a != b and not (measured and _close(a, b, slack)):
+                yield f"the recorded {where} is {b}, but it is {a}"
+
+
+def _check_proofs(
+    run: Run, chunks: list[Chunk], every_row: bool, on_row: OnRow | None
+) -> Iterator[str]:
+    claims = [
+        (chunk, r)
+        for chunk in chunks
+        for r in np.flatnonzero(np.isin(chunk.status, (Status.OPTIMAL, Status.INFEASIBLE)))
+    ]
+    if not every_row and len(claims) > SAMPLE:
+        # the seed chooses: a run cannot know its sample before it knows its answers' seed
+        order = np.argsort(uniform(Stream(run.settings.seed, _SAMPLE_LAYER), np.arange(len(claims))))
+        claims = [claims[k] for k in sorted(order[:SAMPLE])]
+    for done, (chunk, r) in enumerate(claims, start=1):
+        yield from _prove_again(run, chunk, int(r))
+        if on_row is not None:
+            on_row(done, len(claims))
+
+
+def _prove_again(run: Run, chunk: Chunk, r: int) -> Iterator[str]:
+    part = run.reduction.parts[chunk.part]
+    row = chunk.start + r
+    instance = part.instance(row, row + 1)
+    second = get_solver("cp-sat" if chunk.solver == "mitm" else "mitm")
+    if not second.supports(instance):
+        second = get_solver("cp-sat")
+    solution = solve(instance, second, time_limit=SECONDS_PER_PROOF)
+    claimed, found = Status(chunk.status[r]), Status(solution.status[0])
+    if claimed == Status.INFEASIBLE:
+        if found in (Status.OPTIMAL, Status.FEASIBLE):
+            yield f"{part.name}, row {row}: claimed infeasible, but {solution.solver} found a mask"
+        return
+    gap = max(chunk.abs_gap, chunk.rel_gap * abs(float(chunk.objective[r])))
+    better = found in (Status.OPTIMAL, Status.FEASIBLE) and (
+        float(solution.objective[0]) + gap < float(chunk.objective[r])
+    )
+    if better or found == Status.INFEASIBLE:
+        yield (
+            f"{part.name}, row {row}: claimed optimal at {chunk.objective[r]}, "
+            f"but {solution.solver} found {solution.objective[0]} ({found.name})"
+        )
+
+
+def _check_digests(run: Run, ledger: Ledger) -> Iterator[str]:
+    recorded = ledger.figures().get("digests")
+    if not isinstance(recorded, dict):
+        yield "the digests of the run's files are not recorded"
+        return
+    for name, digest in run.digests(ledger).items():
+        if recorded.get(name) != digest:
+            yield f"{name} was changed after the run"
+    if run.stated["target"].get("sha256") != recorded.get(TARGET):
+        yield "the target is not the one the run was made for"
+
+
+def _leaves(where: str, true: Any, recorded: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Pair the single values of two figures, however nested."""
+    if isinstance(true, dict) and isinstance(recorded, dict):
+        for name in {**true, **recorded}:
+            yield from _leaves(f"{where}.{name}", true.get(name), recorded.get(name))
+    elif isinstance(true, list) and isinstance(recorded, list) and len(true) == len(recorded):
+        for k, (a, b) in enumerate(zip(true, recorded, strict=True)):
+            yield from _leaves(f"{where}[{k}]", a, b)
+    else:
+        yield where, true, recorded
+
+
+def _close(a: Any, b: Any, slack: float) -> bool:
+    return (
+        isinstance(a, float) and isinstance(b, float) and math.isfinite(b) and abs(a - b) <= slack
+    )
+
+
+def _and_more(count: int) -> str:
+    return f" (and {count - 1} more)" if count > 1 else ""
