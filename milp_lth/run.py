@@ -288,6 +288,23 @@ class Run:
             "layers": [asdict(layer) for layer in evaluation.layers],
         }
 
+    def rewrite_report(self) -> Path:
+        """Write ``report.html`` again from what is recorded, and record that it was.
+
+        Raises
+        ------
+        ValueError
+            When the run is not complete.
+        """
+        with Ledger(self.folder) as ledger:
+            figures = ledger.figures()
+            if "digests" not in figures:
+                raise ValueError(f"{self.folder}: the run is not complete: milp-lth resume {self.folder}")
+            path = self.write_report(ledger)
+            # only the report's own digest: a change elsewhere must still be found by check
+            ledger.put_figures({"digests": figures["digests"] | {REPORT: _sha256(path)}})
+        return path
+
     def write_report(self, ledger: Ledger) -> Path:
         """Write ``report.html`` from what is recorded."""
         from milp_lth.report.render import render

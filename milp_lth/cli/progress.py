@@ -1,0 +1,73 @@
+"""Progress with an estimate of what is left: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+
+_SILENT = 2.0  # seconds before the first plain line
+_EVERY = 5.0
+
+
+class Progress:
+    """Shows how many of a number of things are done. Writes to standard error alone.
+
+    Parameters
+    ----------
+    what
+        What is counted, such as "weights".
+    quiet
+        Show nothing.
+    """
+
+    def __init__(self, what: str, *, quiet: bool = False) -> None:
+        self._what = what
+        self._quiet = quiet
+        self._began = time.monotonic()
+        self._next_line = self._began + _SILENT
+        self._bar: "rich.progress.Progress | None" = None  # noqa: F821, UP037
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, done: int, total: int, worst: float | None = None) -> None:
+        """Report that `done` of `total` are done; `worst` is the largest error so far."""
+        if self._quiet:
+            return
+        seconds = time.monotonic() - self._began
+        rate = done / seconds if seconds else 0.0
+        note = f"{rate:,.0f} {self._what}/s" if rate >= 10 else ""
+        if worst is not None:
+            note += f", worst error {worst:.1e}"
+        if sys.stderr.isatty():
+            self._show_bar(done, total, note)
+        elif time.monotonic() >= self._next_line and done < total:
+            left = (total - done) / rate if rate else 0.0
+            line = f"{done:,} of {total:,} {self._what}, about {left:.0f} s left, {note}"
+            print(line.rstrip(", "), file=sys.stderr, flush=True)
+            self._next_line = time.monotonic() + _EVERY
+
+    def _show_bar(self, done: int, total: int, note: str) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        if self._bar is None:
+            self._bar = Progress(
+                TextColumn("{task.completed:,}/{task.total:,} {task.description}"),
+                BarColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._bar.add_task(self._what, total=total, note=note)
+            self._bar.start()
+        self._bar.update(self._bar.task_ids[0], completed=done, note=note)

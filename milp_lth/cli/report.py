@@ -1,0 +1,19 @@
+"""``milp-lth report``: write a run's page again."""
+
+import click
+
+from milp_lth.cli.options import as_json, print_json
+
+
+@click.command(name="report")
+@click.argument("folder", type=click.Path())
+@as_json
+def command(folder: str, as_json: bool) -> None:
+    """Write report.html of the run in FOLDER again."""
+    from milp_lth.run import Run
+
+    path = str(Run(folder).rewrite_report())
+    if as_json:
+        print_json({"report": path})
+    else:
+        click.echo(path)

@@ -1,0 +1,35 @@
+"""``milp-lth solvers``: who can solve, and when to take whom."""
+
+import click
+
+from milp_lth.cli.options import as_json, print_json
+
+
+@click.command(name="solvers")
+@as_json
+def command(as_json: bool) -> None:
+    """List the solvers, and why one cannot be used here."""
+    from solvers.registry import REGISTRY, why_unavailable
+
+    rows = [
+        {
+            "name": name,
+            "exact": entry.exact,
+            "needs": entry.needs,
+            "available": not why_unavailable(name),
+            "reason": why_unavailable(name),
+            "summary": entry.summary,
+        }
+        for name, entry in REGISTRY.items()
+    ]
+    if as_json:
+        print_json({"rows": rows})
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("name", "proves", "available", "what it is", box=None, padding=(0, 2, 0, 0))
+    for row in rows:
+        available = "yes" if row["available"] else f"no: {row['reason']}"
+        table.add_row(str(row["name"]), "yes" if row["exact"] else "no", available, str(row["summary"]))
+    Console().print(table)
