@@ -1,26 +1,28 @@
 """Compilation of the numeric kernels by numba."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numba
 from numba.extending import register_jitable
 
-F = TypeVar("F", bound=Callable[..., Any])
+Kernel = Callable[..., Any]
 
 
-def compiled(function: F) -> F:
+def compiled(function: Kernel) -> Kernel:
     """Compile `function` without the GIL, so that threads can run it side by side.
 
     The machine code is cached on disk. Where neither the package's folder nor the home folder can
     be written, numba refuses to cache and the function is compiled anew in every process.
     """
     try:
-        return cast(F, numba.njit(nogil=True, cache=True)(function))
+        kernel: Kernel = numba.njit(nogil=True, cache=True)(function)
     except RuntimeError:
-        return cast(F, numba.njit(nogil=True)(function))
+        kernel = numba.njit(nogil=True)(function)
+    return kernel
 
 
-def compilable(function: F) -> F:
+def compilable(function: Kernel) -> Kernel:
     """Mark `function` as one that compiled code may call; from Python it stays plain Python."""
-    return cast(F, register_jitable(function))
+    marked: Kernel = register_jitable(function)
+    return marked

@@ -105,9 +105,7 @@ def from_fields(fields: Mapping[str, Any]) -> SubsetSum:
         )
     except (TypeError, OverflowError) as error:
         raise ValueError(f"tolerance and size must be single numbers: {error}") from error
-    return SubsetSum(
-        fields["coefficients"], fields["targets"], objective, fields.get("available")
-    )
+    return SubsetSum(fields["coefficients"], fields["targets"], objective, fields.get("available"))
 
 
 def npz_bytes(fields: Mapping[str, Any]) -> bytes:

@@ -55,7 +55,7 @@ def normal_family(
     objective: Objective = _CLOSEST,
     target_range: float = 0.5,
 ) -> SubsetSum:
-    """Standard normal coefficients; parameters as for `uniform_family`."""
+    """Draw standard normal coefficients; parameters as for `uniform_family`."""
     coefficients = normal(Stream(seed), _counters(num_rows, num_candidates))
     return _instance(coefficients, seed, objective, target_range)
 
@@ -105,7 +105,9 @@ def _instance(
     return SubsetSum(coefficients, targets * target_range, objective)
 
 
-def _counters(num_rows: int, num_candidates: int) -> "np.ndarray[tuple[int, int], np.dtype[np.int64]]":
+def _counters(
+    num_rows: int, num_candidates: int
+) -> "np.ndarray[tuple[int, int], np.dtype[np.int64]]":
     if num_rows < 1 or num_candidates < 0:
         raise ValueError(f"{num_rows} rows of {num_candidates} candidates: give at least one row")
     return np.arange(num_rows * num_candidates).reshape(num_rows, num_candidates)

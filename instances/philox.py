@@ -43,7 +43,9 @@ class Stream(NamedTuple):
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed {self.seed}: give a whole number from 0 to {2**32 - 1}")
         if not (0 <= self.layer < 2**16 and 0 <= self.matrix < 2**16):
-            raise ValueError(f"layer {self.layer}, matrix {self.matrix}: both must lie in [0, 2**16)")
+            raise ValueError(
+                f"layer {self.layer}, matrix {self.matrix}: both must lie in [0, 2**16)"
+            )
         return self.seed, self.layer * 2**16 + self.matrix
 
 
@@ -146,7 +148,7 @@ def uniform(stream: Stream, counters: IntArray, *, unit: float = UNIT_RAW) -> Fl
     out = np.empty(counters.size, dtype=np.int64)
     drop = 63 - _bits(unit)
     _fill_uniform(_flat(counters), np.uint64(key0), np.uint64(key1), drop, out)
-    return (out * unit).reshape(counters.shape)
+    return np.multiply(out, unit, dtype=np.float64).reshape(counters.shape)
 
 
 def normal(stream: Stream, counters: IntArray, *, unit: float = UNIT_RAW) -> FloatArray:
@@ -158,7 +160,9 @@ def normal(stream: Stream, counters: IntArray, *, unit: float = UNIT_RAW) -> Flo
     key0, key1 = stream.key()
     out = np.empty(counters.size, dtype=np.int64)
     _fill_normal(_flat(counters), np.uint64(key0), np.uint64(key1), quantiles(), out)
-    return ((out >> (46 - min(_bits(unit), 46))) * max(unit, UNIT_RAW)).reshape(counters.shape)
+    bits = min(_bits(unit), 46)
+    rounded = np.right_shift(out, 46 - bits)
+    return np.multiply(rounded, 2.0**-bits, dtype=np.float64).reshape(counters.shape)
 
 
 def _bits(unit: float) -> int:

@@ -72,7 +72,7 @@ _PLACES = {
 }
 _PLACE_OF = {name: place for place, names in _PLACES.items() for name in names.split()}
 
-__all__ = [*sorted(_PLACE_OF), "__version__"]  # noqa: PLE0604
+__all__ = [*sorted(_PLACE_OF), "__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -89,12 +89,12 @@ def __dir__() -> list[str]:
 
 def _check_neighbours() -> None:
     """Make sure that `instances` and `solvers` are ours: their names are generic."""
-    home = Path(__file__).resolve().parents[1]
+    home = Path(__file__).resolve().parents[1]  # files may be links: those of a strict installation
     for name in ("instances", "solvers"):
         spec = find_spec(name)
-        places = [] if spec is None else [*(spec.submodule_search_locations or [spec.origin])]
-        found = Path(str(places[0])).resolve() if places else None
-        if found != home / name:
+        places = [] if spec is None else [spec.origin, *(spec.submodule_search_locations or [])]
+        found = next((Path(place) for place in places if place), None)
+        if found is None or found.resolve() != home / name / "__init__.py":
             raise ImportError(
                 f"milp_lth needs its own package {name!r} from {home / name}, but Python finds "
                 f"{found or 'none'}: rename that one, or take its folder off the search path"

@@ -87,7 +87,7 @@ def _logits(module: nn.Module, x: torch.Tensor, batch: int) -> torch.Tensor:
     module.eval()
     try:
         with torch.inference_mode():
-            return torch.cat([module(part) for part in x.split(batch)])
+            return torch.cat([module(part) for part in torch.split(x, batch)])
     except RuntimeError as error:
         raise ValueError(
             f"inputs of shape {tuple(x.shape[1:])} do not fit the network: {error}"
@@ -115,11 +115,11 @@ def _layer_errors(ticket: Ticket, target: nn.Module) -> Iterator[LayerError]:
         weight = torch.from_numpy(wanted.weight)
         if wanted.bias is not None:
             weight = torch.cat([weight, torch.from_numpy(wanted.bias)[:, None]], dim=1)
-        positive = layer.half(1).cpu()
+        positive = layer.half_weights(1).cpu()
         errors, difference = [(positive - weight).abs().flatten()], 0.0
         if not layer.nonnegative:
             num_weights = layer.num_inputs - layer.has_bias
-            negative = layer.half(-1).cpu()[:, :num_weights]
+            negative = layer.half_weights(-1).cpu()[:, :num_weights]
             errors.append((negative - weight[:, :num_weights]).abs().flatten())
             difference = float((positive[:, :num_weights] - negative).abs().max())
         both = torch.cat(errors)

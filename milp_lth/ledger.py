@@ -5,7 +5,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +74,9 @@ class Ledger:
             raise ValueError(f"{self._path}: there is no such file")
         mode = "rwc" if create else "rw"
         try:
-            self._connection = sqlite3.connect(f"{self._path.absolute().as_uri()}?mode={mode}", uri=True)
+            self._connection = sqlite3.connect(
+                f"{self._path.absolute().as_uri()}?mode={mode}", uri=True
+            )
             if create:
                 self._connection.execute("pragma journal_mode = wal")
                 self._connection.executescript(_SCHEMA)
@@ -82,7 +84,7 @@ class Ledger:
         except sqlite3.Error as error:
             raise ValueError(f"{self._path}: not a whole results file ({error})") from error
 
-    def __enter__(self) -> "Ledger":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -113,11 +115,22 @@ class Ledger:
         """
         for row in self._select("select * from chunks order by part, start"):
             part, start, stop, mask, objective, error, bound, status, *rest = row
-            floats = [np.frombuffer(blob, dtype="<f8") for blob in (objective, error, bound)]
-            codes = np.frombuffer(status, dtype=np.uint8)
-            if any(len(array) != stop - start for array in (*floats, codes)):
-                raise ValueError(f"{self._path}: the record of part {part}, row {start} is damaged")
-            yield Chunk(part, start, stop, mask, *floats, codes, *rest)
+            chunk = Chunk(
+                part,
+                start,
+                stop,
+                mask,
+                np.frombuffer(objective, dtype="<f8"),
+                np.frombuffer(error, dtype="<f8"),
+                np.frombuffer(bound, dtype="<f8"),
+                np.frombuffer(status, dtype=np.uint8),
+                *rest,
+            )
+            arrays = (chunk.objective, chunk.error, chunk.bound, chunk.status)
+            if any(len(array) != chunk.stop - chunk.start for array in arrays):
+                where = f"part {chunk.part}, row {chunk.start}"
+                raise ValueError(f"{self._path}: the record of {where} is damaged")
+            yield chunk
 
     def put_figures(self, figures: dict[str, Any]) -> None:
         """Record figures by name, each as JSON."""
@@ -134,7 +147,9 @@ class Ledger:
             When one is damaged.
         """
         try:
-            return {name: json.loads(value) for name, value in self._select("select * from figures")}
+            return {
+                name: json.loads(value) for name, value in self._select("select * from figures")
+            }
         except json.JSONDecodeError as error:
             raise ValueError(f"{self._path}: a recorded figure is damaged ({error})") from error
 

@@ -3,6 +3,7 @@
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,9 @@ def read_network(module: nn.Module) -> Network:
         else:
             step, layer = _step(node, modules)
             if not node.args or node.args[0] is not previous:
-                raise ValueError(f"{_called(node, modules)}: the target branches, which is not supported")
+                raise ValueError(
+                    f"{_called(node, modules)}: the target branches, which is not supported"
+                )
             if layer is not None:
                 layers.append(layer)
             if step:
@@ -110,7 +113,7 @@ def read_network(module: nn.Module) -> Network:
             previous = node
     if not layers:
         raise ValueError("the target has no linear layer: there is nothing to approximate")
-    for one, two in zip(layers, layers[1:], strict=False):
+    for one, two in pairwise(layers):
         if one.weight.shape[0] != two.weight.shape[1]:
             raise ValueError(
                 f"layer {two.name!r} takes {two.weight.shape[1]} inputs, "
@@ -169,7 +172,11 @@ def _is_shape(node: fx.Node) -> bool:
         return node.target == "size"
     if node.op == "call_function" and node.target is getattr:
         return node.args[1] == "shape"
-    return node.target is operator.getitem and isinstance(node.args[0], fx.Node) and _is_shape(node.args[0])
+    return (
+        node.target is operator.getitem
+        and isinstance(node.args[0], fx.Node)
+        and _is_shape(node.args[0])
+    )
 
 
 def _called(node: fx.Node, modules: dict[str, nn.Module]) -> str:
@@ -191,9 +198,7 @@ def _linear(name: str, module: nn.Linear) -> LinearLayer:
             raise ValueError(f"layer {name!r} has weights that are NaN or infinite")
     if 0 in weight.shape:
         raise ValueError(f"layer {name!r} has no weights: its shape is {tuple(weight.shape)}")
-    return LinearLayer(
-        name, _array(weight), None if bias is None else _array(bias)
-    )
+    return LinearLayer(name, _array(weight), None if bias is None else _array(bias))
 
 
 def _array(tensor: torch.Tensor) -> FloatArray:
@@ -222,7 +227,8 @@ def build_modules(steps: Sequence[str], layers: Sequence[nn.Module]) -> list[nn.
 
 def frozen_linear(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Linear:
     """Return a Linear with these weights, none of them trainable."""
-    linear = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0], bias=bias is not None)
+    num_outputs, num_inputs = weight.shape
+    linear = nn.Linear(num_inputs, num_outputs, bias=bias is not None, device="meta")
     linear.weight = nn.Parameter(weight, requires_grad=False)
     if bias is not None:
         linear.bias = nn.Parameter(bias, requires_grad=False)

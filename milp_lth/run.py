@@ -1,159 +1,38 @@
 """A run: a folder that holds what was asked, what was found, and all that is needed to check it."""
 
 import hashlib
-import itertools
 import json
 import math
 import os
-import platform
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from instances.files import write_atomically
-from instances.objectives import Objective, make_objective
-from milp_lth import __version__
 from milp_lth.assembly import assemble
 from milp_lth.evaluation import Evaluation, evaluate
 from milp_lth.ledger import Ledger
 from milp_lth.network import Network, read_network
-from milp_lth.reduction import BOTH_SIGNS, Reduction, reduce
-from milp_lth.solving import CHUNK_ROWS, solve_chunks
-from milp_lth.source import Source
+from milp_lth.reduction import Reduction, reduce
+from milp_lth.run_settings import RunSettings
+from milp_lth.solving import solve_chunks
 from milp_lth.targets.data import Data, random_data
-from milp_lth.targets.files import load_target, load_written_target, save_target
-from milp_lth.targets.named import NAMED_TARGETS, load_data, load_named_target
+from milp_lth.targets.files import load_target, load_written_target
+from milp_lth.targets.named import NAMED_TARGETS, load_data
 from milp_lth.ticket import Ticket
 from milp_lth.ticket_files import save_ticket
-from solvers.registry import get_solver
 from solvers.solution import Status
-from solvers.solver import Solver
 
 FORMAT = "milp_lth run/1"
 SETTINGS, TARGET, TICKET, REPORT = (
     "settings.json", "target.safetensors", "ticket.safetensors", "report.html"
 )  # fmt: skip
-AUTO = "auto"
-
-LARGE_TARGET = 100 * 2**20
-"""Bytes beyond which a target file is not copied into the folder."""
-
-_VERSIONS = ("numpy", "numba", "torch", "ortools", "pulp", "scipy", "scikit-learn")
-
 OnProgress = Callable[[int, int, float], None]
 """Called with the rows solved, the rows in all, and the worst error so far."""
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """What is asked of a run; the fields are the command line's options.
-
-    Raises
-    ------
-    ValueError
-        When an option is unknown or out of range.
-    """
-
-    target: str = "digits-mlp"
-    data: str | None = None
-    construction: str = "two-layer"
-    width: int | tuple[int, ...] | None = None
-    assignment: str = "matched"
-    objective: str = "closest"
-    tolerance: float | None = None
-    size: int | None = None
-    input_range: tuple[float, float] | None = None
-    solver: str = AUTO
-    time_limit: float | None = None
-    seed: int = 0
-    device: str = AUTO
-
-    def source(self) -> Source:
-        """Return what the random network is drawn from."""
-        return Source(seed=self.seed, width=self.width, construction=self.construction)
-
-    def make_objective(self) -> Objective:
-        """Return what is asked of every weight."""
-        return make_objective(self.objective, tolerance=self.tolerance, size=self.size)
-
-    def make_solver(self) -> Solver | None:
-        """Return who decides; None: whoever `milp_lth.select` chooses."""
-        if self.solver == AUTO:
-            return None
-        return get_solver(self.solver, **({"device": self.device} if self.solver == "greedy" else {}))
-
-    def make_device(self) -> torch.device:
-        """Return where the networks are run."""
-        name = self.device
-        if name == AUTO:
-            name = "cuda" if torch.cuda.is_available() else "cpu"
-        try:
-            device = torch.device(name)
-            torch.zeros(1, device=device)
-        except (RuntimeError, AssertionError) as error:
-            raise ValueError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
-        return device
-
-
-def create_run(settings: RunSettings, out: str | os.PathLike[str] | None = None) -> Path:
-    """Check everything that is asked, then make the run's folder.
-
-    Parameters
-    ----------
-    settings
-        What is asked.
-    out
-        The folder, new or empty; None: the first free one of ``runs/TARGET-1``, ``-2``, ….
-
-    Raises
-    ------
-    ValueError
-        When anything that was asked for cannot be; nothing is written then.
-    """
-    settings.make_solver()
-    settings.make_device()
-    network, data = _load(settings)
-    reduction = _reduce(settings, network, data.input_range)
-    _check_fit(network, data)
-    folder = _free_folder(Path(settings.target).stem) if out is None else Path(out)
-    try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ValueError(f"{folder} exists and is not empty: give another --out")
-        folder.mkdir(parents=True, exist_ok=True)
-        target: dict[str, Any] = {"steps": reduction.network.steps}
-        if os.path.isfile(settings.target) and os.path.getsize(settings.target) > LARGE_TARGET:
-            target["path"] = os.path.abspath(settings.target)
-            target["sha256"] = _sha256(Path(settings.target))
-        else:
-            save_target(network, folder / TARGET)
-            target["sha256"] = _sha256(folder / TARGET)
-        stated = {
-            "format": FORMAT,
-            "settings": asdict(settings),
-            "target": target,
-            "data": {
-                "name": data.name,
-                "split": data.split,
-                "num_inputs": len(data.x),
-                "input_range": list(data.input_range),
-                "digest": data.digest(),
-            },
-            "chunk_rows": CHUNK_ROWS,
-            "versions": _versions(),
-        }
-        content = json.dumps(stated, indent=2, ensure_ascii=False) + "\n"
-        with Ledger(folder, create=True):
-            pass
-        write_atomically(folder / SETTINGS, content.encode())
-    except OSError as error:
-        raise ValueError(f"{folder}: cannot be written ({error.strerror or error})") from error
-    return folder
 
 
 class Run:
@@ -185,10 +64,22 @@ class Run:
             self.network = read_network(load_target(where))
         self.target_file = self.folder / TARGET if where is None else Path(where)
         self.data = load_run_data(self.settings, self.network, (float(low), float(high)))
-        self.reduction = _reduce(self.settings, self.network, self.data.input_range)
+        self.reduction = reduce_for(self.settings, self.network, self.data.input_range)
 
-    def execute(self, on_progress: OnProgress | None = None) -> dict[str, Any]:
+    def execute(
+        self,
+        on_progress: OnProgress | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> dict[str, Any]:
         """Solve what is not solved yet, assemble and evaluate the ticket, write the report.
+
+        Parameters
+        ----------
+        on_progress
+            Told of the rows solved.
+        should_stop
+            Asked after every chunk; when it says yes, KeyboardInterrupt is raised and the folder
+            can be continued later.
 
         Returns
         -------
@@ -197,7 +88,7 @@ class Run:
         """
         began = time.perf_counter()
         with Ledger(self.folder) as ledger:
-            self._solve(ledger, on_progress)
+            self._solve(ledger, on_progress, should_stop)
             ticket = self.assemble(ledger)
             save_ticket(ticket, self.folder / TICKET)
             figures = self.figures(ledger, self.evaluate(ticket))
@@ -210,7 +101,9 @@ class Run:
             ledger.put_figures({"digests": self.digests(ledger)})
         return figures | {"out": str(self.folder)}
 
-    def _solve(self, ledger: Ledger, on_progress: OnProgress | None) -> None:
+    def _solve(
+        self, ledger: Ledger, on_progress: OnProgress | None, should_stop: Callable[[], bool]
+    ) -> None:
         known = ledger.known()
         limit = math.inf if self.settings.time_limit is None else self.settings.time_limit
         done, worst = 0, 0.0
@@ -229,6 +122,8 @@ class Run:
             worst = max(worst, float(chunk.solution.error.max()))
             if on_progress is not None:
                 on_progress(done, self.reduction.num_rows, worst)
+            if should_stop():
+                raise KeyboardInterrupt
 
     def assemble(self, ledger: Ledger) -> Ticket:
         """Put the recorded masks into the random network.
@@ -299,10 +194,12 @@ class Run:
         with Ledger(self.folder) as ledger:
             figures = ledger.figures()
             if "digests" not in figures:
-                raise ValueError(f"{self.folder}: the run is not complete: milp-lth resume {self.folder}")
+                raise ValueError(
+                    f"{self.folder}: the run is not complete: milp-lth resume {self.folder}"
+                )
             path = self.write_report(ledger)
             # only the report's own digest: a change elsewhere must still be found by check
-            ledger.put_figures({"digests": figures["digests"] | {REPORT: _sha256(path)}})
+            ledger.put_figures({"digests": figures["digests"] | {REPORT: sha256(path)}})
         return path
 
     def write_report(self, ledger: Ledger) -> Path:
@@ -317,61 +214,35 @@ class Run:
         """Return the SHA-256 of every file of the folder."""
         files = {name: self.folder / name for name in (SETTINGS, TICKET, REPORT)}
         files[TARGET] = self.target_file
-        return {name: _sha256(path) for name, path in files.items()} | {"ledger": ledger.digest()}
+        return {name: sha256(path) for name, path in files.items()} | {"ledger": ledger.digest()}
 
 
-def load_run_data(settings: RunSettings, network: Network, input_range: tuple[float, float]) -> Data:
+def data_name(settings: RunSettings) -> str | None:
+    """Return which data a run is evaluated on; None: it comes without."""
+    return settings.data or NAMED_TARGETS.get(settings.target, (None, None))[1]
+
+
+def load_run_data(
+    settings: RunSettings, network: Network, input_range: tuple[float, float]
+) -> Data:
     """Return the held-out data of a run, or random inputs in `input_range` where it has none."""
-    name = settings.data or NAMED_TARGETS.get(settings.target, (None, None))[1]
+    name = data_name(settings)
     if name is None:
         return random_data(network.layers[0].weight.shape[1], input_range, settings.seed)
     data = load_data(name)
     return Data(data.name, data.split, data.x, data.y, input_range)
 
 
-def _load(settings: RunSettings) -> tuple[Network, Data]:
-    if settings.target in NAMED_TARGETS:
-        module, _ = load_named_target(settings.target)
-    elif "." not in os.path.basename(settings.target):
-        raise ValueError(
-            f"unknown target {settings.target!r}: choose one of {', '.join(NAMED_TARGETS)}, "
-            "or give a .safetensors or .pt file"
-        )
-    else:
-        module = load_target(settings.target)
-    network = read_network(module)
-    name = settings.data or NAMED_TARGETS.get(settings.target, (None, None))[1]
-    declared = settings.input_range or (BOTH_SIGNS if name is None else load_data(name).input_range)
-    if not declared[0] <= declared[1] or not all(map(math.isfinite, declared)):
-        raise ValueError(f"input range {declared[0]} to {declared[1]}: give two finite numbers, lower first")
-    return network, load_run_data(settings, network, declared)
-
-
-def _reduce(settings: RunSettings, network: Network, input_range: tuple[float, float]) -> Reduction:
+def reduce_for(
+    settings: RunSettings, network: Network, input_range: tuple[float, float]
+) -> Reduction:
+    """Pose the problems that a run asks for."""
     return reduce(
         network,
         settings.source(),
         assignment=settings.assignment,
         objective=settings.make_objective(),
         input_range=input_range,
-    )
-
-
-def _check_fit(network: Network, data: Data) -> None:
-    features = network.layers[0].weight.shape[1]
-    if data.x.shape[1] != features:
-        raise ValueError(
-            f"the data {data.name!r} have {data.x.shape[1]} features, but the target takes {features}"
-        )
-    if data.y is not None and int(data.y.max()) >= network.layers[-1].weight.shape[0]:
-        raise ValueError(f"the data {data.name!r} have more classes than the target has outputs")
-    if data.input_range[0] >= 0 and bool((data.x < 0).any()):
-        raise ValueError("some inputs are negative: declare an --input-range that begins below 0")
-
-
-def _free_folder(stem: str) -> Path:
-    return next(
-        folder for k in itertools.count(1) if not (folder := Path("runs") / f"{stem}-{k}").exists()
     )
 
 
@@ -388,19 +259,10 @@ def _read_settings(folder: Path) -> dict[str, Any]:
     return stated
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from error
-
-
-def _versions() -> dict[str, str]:
-    versions = {"milp_lth": __version__, "python": platform.python_version()}
-    for name in _VERSIONS:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions

@@ -15,6 +15,9 @@ from solvers.solver import Solver
 CHUNK_ROWS = 20_000
 """Rows solved in one go: a fraction of a second to some seconds of work."""
 
+SLOW_CHUNK_ROWS = 20
+"""The same for solvers that take one row after the other."""
+
 
 class SolvedChunk(NamedTuple):
     """The rows from `start` to before `stop` of a part, solved."""
@@ -70,9 +73,7 @@ def solve_masks(
     reduction: Reduction, solver: Solver | str | None = None, *, time_limit: float = math.inf
 ) -> list["np.ndarray[tuple[int, int], np.dtype[np.bool_]]"]:
     """Solve everything and return one mask per part, shape (rows, n), as `assemble` takes them."""
-    masks = [
-        np.zeros((len(part), part.half.units.shape[1]), np.bool_) for part in reduction.parts
-    ]
+    masks = [np.zeros((len(part), part.half.units.shape[1]), np.bool_) for part in reduction.parts]
     for chunk in solve_chunks(reduction, solver, time_limit=time_limit):
         masks[chunk.part][chunk.start : chunk.stop] = chunk.solution.mask
     return masks

@@ -67,7 +67,9 @@ class Source:
             )
         return self.width[layer]
 
-    def draw(self, layer: int, matrix: int, columns: int, row: IntArray, column: IntArray) -> FloatArray:
+    def draw(
+        self, layer: int, matrix: int, columns: int, row: IntArray, column: IntArray
+    ) -> FloatArray:
         """Draw entries of U (`matrix` 0) or V (1) before scaling, wherever they are.
 
         Parameters

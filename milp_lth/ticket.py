@@ -32,7 +32,8 @@ class TicketLayer(nn.Module):
     """``V relu(U x)`` under its masks, in the place of one linear layer of the target.
 
     Every hidden unit keeps one entry of U, so U is held as that entry, `u` (num_units,), and its
-    column, `input_of`. All weights are frozen at what was drawn; masks are bool buffers, True = kept.
+    column, `input_of`. All weights are frozen at what was drawn; masks are bool buffers, True =
+    kept.
 
     Parameters
     ----------
@@ -70,7 +71,7 @@ class TicketLayer(nn.Module):
         hidden = torch.relu(x[..., self.input_of] * (self.u * self.u_mask))
         return functional.linear(hidden, self.v * self.v_mask)
 
-    def half(self, sign: int) -> torch.Tensor:
+    def half_weights(self, sign: int) -> torch.Tensor:
         """Return what the units of one sign sum to: shape (num_outputs, num_inputs), float64."""
         serves = self.u_mask & (self.u * sign > 0)
         products = (self.v.double() * self.v_mask) * (self.u.double() * serves)
@@ -155,9 +156,9 @@ class Ticket(nn.Module):
         difference = 0.0
         for layer in self.layers:
             num_weights = layer.num_inputs - layer.has_bias
-            sums = layer.half(1)
+            sums = layer.half_weights(1)
             positive, bias = sums[:, :num_weights], sums[:, num_weights:].sum(dim=1)
-            negative = positive if layer.nonnegative else layer.half(-1)[:, :num_weights]
+            negative = positive if layer.nonnegative else layer.half_weights(-1)[:, :num_weights]
             difference = max(difference, float((positive - negative).abs().max()))
             positive, negative, mean, bias = (
                 t.to(layer.v.dtype) for t in (positive, negative, (positive + negative) / 2, bias)
@@ -192,9 +193,11 @@ class Ticket(nn.Module):
         return counts | {"per_weight": (counts["kept_u"] + counts["kept_v"]) / num_weights}
 
     def _alive_units(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Return per layer which units an input reaches, and which kept edges of V reach an output."""
+        """Return per layer the units an input reaches and the edges of V that reach an output."""
         forward: list[torch.Tensor] = []
-        reached: torch.Tensor | None = None  # the layer's inputs that some input of the ticket reaches
+        reached: torch.Tensor | None = (
+            None  # the layer's inputs that some input of the ticket reaches
+        )
         for layer in self.layers:
             inputs = torch.ones(layer.num_inputs, dtype=torch.bool, device=layer.u_mask.device)
             if reached is not None:

@@ -85,7 +85,9 @@ def _check_ticket(run: Run, ledger: Ledger, ticket: Ticket) -> Iterator[str]:
     for k, (one, two) in enumerate(zip(ticket.layers, expected.layers, strict=True)):
         mine, theirs = one.state_dict(), two.state_dict()
         for name in mine:
-            same = mine[name].shape == theirs[name].shape and bool((mine[name] == theirs[name]).all())
+            same = mine[name].shape == theirs[name].shape and bool(
+                (mine[name] == theirs[name]).all()
+            )
             if not same or mine[name].dtype != theirs[name].dtype:
                 yield f"layer {k} of the ticket: its {name} is not what seed and records give"
 
@@ -98,9 +100,14 @@ def _check_rows(run: Run, chunks: list[Chunk]) -> Iterator[str]:
         mask = chunk.mask(instance.num_candidates)
         objective, violation = instance.evaluate(mask)
         status, bound = derive_status(
-            instance, objective, violation, chunk.bound, abs_gap=chunk.abs_gap, rel_gap=chunk.rel_gap
+            instance,
+            objective,
+            violation,
+            chunk.bound,
+            abs_gap=chunk.abs_gap,
+            rel_gap=chunk.rel_gap,
         )
-        computed = {
+        computed: dict[str, tuple[Any, Any]] = {
             "error": (instance.judge(mask).error, chunk.error),
             "objective": (objective, chunk.objective),
             "bound": (bound, chunk.bound),
@@ -125,7 +132,9 @@ def _check_figures(run: Run, ledger: Ledger, ticket: Ticket) -> Iterator[str]:
             yield f"the figure {name} is not recorded"
             continue
         for where, a, b in _leaves(name, true, recorded[name]):
-            measured = where.startswith("ticket.") and where.rsplit(".")[-1].endswith(("error", "logit"))
+            measured = where.startswith("ticket.") and where.rsplit(".")[-1].endswith(
+                ("error", "logit")
+            )
             if a != b and not (measured and _close(a, b, slack)):
                 yield f"the recorded {where} is {b}, but it is {a}"
 
@@ -140,7 +149,9 @@ def _check_proofs(
     ]
     if not every_row and len(claims) > SAMPLE:
         # the seed chooses: a run cannot know its sample before it knows its answers' seed
-        order = np.argsort(uniform(Stream(run.settings.seed, _SAMPLE_LAYER), np.arange(len(claims))))
+        order = np.argsort(
+            uniform(Stream(run.settings.seed, _SAMPLE_LAYER), np.arange(len(claims)))
+        )
         claims = [claims[k] for k in sorted(order[:SAMPLE])]
     for done, (chunk, r) in enumerate(claims, start=1):
         yield from _prove_again(run, chunk, int(r))

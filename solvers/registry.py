@@ -1,7 +1,9 @@
 """The known solvers, by name. A solver is imported when it is first asked for."""
 
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from solvers.solver import Solver
@@ -17,7 +19,9 @@ class Entry(NamedTuple):
     exact: bool
     """Whether it proves bounds."""
     summary: str
-    parameters: dict[str, Any] = {}  # noqa: RUF012 - a NamedTuple's default, never written to
+    batched: bool = False
+    """Whether it takes many rows at once, thousands in a second."""
+    parameters: Mapping[str, Any] = MappingProxyType({})
 
 
 REGISTRY: dict[str, Entry] = {
@@ -26,6 +30,7 @@ REGISTRY: dict[str, Entry] = {
         "numba",
         True,
         "meet-in-the-middle; exact to the last bit, the first choice up to 40 candidates",
+        batched=True,
     ),
     "cp-sat": Entry(
         "solvers.exact.cp_sat:CpSat",
@@ -44,13 +49,14 @@ REGISTRY: dict[str, Entry] = {
         "pulp",
         True,
         "CBC with its own settings, for comparison; bounds lowered by 1e-4",
-        {"tuned": False},
+        parameters={"tuned": False},
     ),
     "greedy": Entry(
         "solvers.heuristic.greedy:Greedy",
         "torch",
         False,
         "best-improvement greedy in batches, CPU or GPU; proves nothing",
+        batched=True,
     ),
 }
 
@@ -75,7 +81,7 @@ def get_solver(name: str, **parameters: Any) -> Solver:
     module, _, class_name = entry.place.partition(":")
     factory = getattr(import_module(module), class_name)
     try:
-        solver: Solver = factory(**entry.parameters | parameters)
+        solver: Solver = factory(**{**entry.parameters, **parameters})
     except TypeError as error:
         raise ValueError(f"solver {name}: {error}") from error
     return solver

@@ -49,7 +49,7 @@ class Solution:
     @property
     def feasible(self) -> BoolArray:
         """Whether each row's mask meets its constraints, tolerance included."""
-        return self.violation == 0
+        return np.asarray(self.violation == 0)
 
     def counts(self) -> dict[str, int]:
         """Return how many rows have each status, by the status' name."""

@@ -7,7 +7,9 @@ from milp_lth.cli.options import as_json, print_json
 
 @click.command(name="check")
 @click.argument("folder", type=click.Path())
-@click.option("--all", "every_row", is_flag=True, help="Prove every row again, not only a sample of 8.")
+@click.option(
+    "--all", "every_row", is_flag=True, help="Prove every row again, not only a sample of 8."
+)
 @as_json
 def command(folder: str, every_row: bool, as_json: bool) -> int:
     """Recompute every claim of the run in FOLDER from its seed and masks.

@@ -12,20 +12,40 @@ def print_figures(figures: dict[str, Any]) -> None:
     rows = [
         ("accuracy, target → ticket", _accuracies(figures)),
         ("agreement with the target", f"{100 * ticket['agreement']:.2f} %"),
-        ("change of a logit, max / mean", f"{ticket['max_logit_error']:.2g} / {ticket['mean_logit_error']:.2g}"),
-        ("error of a weight, max / median", f"{weights['max_error']:.2g} / {weights['median_error']:.2g}"),
+        (
+            "change of a logit, max / mean",
+            f"{ticket['max_logit_error']:.2g} / {ticket['mean_logit_error']:.2g}",
+        ),
+        (
+            "error of a weight, max / median",
+            f"{weights['max_error']:.2g} / {weights['median_error']:.2g}",
+        ),
         ("SubsetSum problems", ", ".join(f"{n:,} {s}" for s, n in figures["status"].items() if n)),
-        ("within / out of tolerance", f"{figures['within_tolerance']:,} / {figures['out_of_tolerance']:,}"),
-        ("edges of the source", f"{edges['source_dense']:,}, {edges['source_block']:,} after the blocks"),
-        ("kept in U / in V", f"{edges['kept_u']:,} / {edges['kept_v']:,} ({edges['per_weight']:.2f} per weight)"),
-        ("seconds, solving / in all", f"{figures['seconds']['solve']:.2f} / {figures['seconds']['total']:.2f}"),
+        (
+            "within / out of tolerance",
+            f"{figures['within_tolerance']:,} / {figures['out_of_tolerance']:,}",
+        ),
+        (
+            "edges of the source",
+            f"{edges['source_dense']:,}, {edges['source_block']:,} after the blocks",
+        ),
+        (
+            "kept in U / in V",
+            f"{edges['kept_u']:,} / {edges['kept_v']:,} ({edges['per_weight']:.2f} per weight)",
+        ),
+        (
+            "seconds, solving / in all",
+            f"{figures['seconds']['solve']:.2f} / {figures['seconds']['total']:.2f}",
+        ),
     ]
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, value in rows:
         table.add_row(name, value)
     console = Console()
     console.print(table)
-    console.print(f"report and ticket: {figures['out']}", soft_wrap=True, markup=False, highlight=False)
+    console.print(
+        f"report and ticket: {figures['out']}", soft_wrap=True, markup=False, highlight=False
+    )
 
 
 def _accuracies(figures: dict[str, Any]) -> str:

@@ -8,14 +8,18 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, nothing else.")
+as_json = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object, nothing else."
+)
 
 
 def objective_options(function: F) -> F:
     """Add --objective, --tolerance and --size."""
     for option in (
         click.option("--size", type=int, metavar="K", help="How many candidates fixed-size keeps."),
-        click.option("--tolerance", type=float, metavar="E", help="Error up to which a weight counts as met."),
+        click.option(
+            "--tolerance", type=float, metavar="E", help="Error up to which a weight counts as met."
+        ),
         click.option(
             "--objective",
             type=click.Choice(["closest", "sparsest", "fixed-size"]),

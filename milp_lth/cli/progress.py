@@ -3,6 +3,10 @@
 import sys
 import time
 from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
 
 _SILENT = 2.0  # seconds before the first plain line
 _EVERY = 5.0
@@ -24,9 +28,9 @@ class Progress:
         self._quiet = quiet
         self._began = time.monotonic()
         self._next_line = self._began + _SILENT
-        self._bar: "rich.progress.Progress | None" = None  # noqa: F821, UP037
+        self._bar: Bar | None = None
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -15,7 +15,9 @@ from milp_lth.cli.options import as_json, objective_options, print_json
     help="digits-mlp, wine-mlp, or a .safetensors or .pt state dict of a multi-layer perceptron.",
 )
 @click.option("--data", help="What a target from a file is judged by: digits or wine.")
-@click.option("--construction", type=click.Choice(["two-layer"]), default="two-layer", show_default=True)
+@click.option(
+    "--construction", type=click.Choice(["two-layer"]), default="two-layer", show_default=True
+)
 @click.option(
     "--width",
     metavar="N[,N…]",
@@ -34,17 +36,26 @@ from milp_lth.cli.options import as_json, objective_options, print_json
     nargs=2,
     type=float,
     metavar="LO HI",
-    help="Where inputs lie; from 0 up, half of the edges are not needed. [default: the data's, or -1 1]",
+    help="Where inputs lie; from 0 up, half of the edges are not needed. "
+    "[default: the data's, or -1 1]",
 )
 @click.option("--solver", default="auto", show_default=True, help="See milp-lth solvers.")
 @click.option("--time-limit", type=float, metavar="S", help="Seconds for all solving together.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Determines the random network.")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Determines the random network."
+)
 @click.option("--device", default="auto", show_default=True, help="A torch device.")
-@click.option("--out", type=click.Path(), metavar="DIR", help="The run's folder. [default: runs/TARGET-1, -2, …]")
+@click.option(
+    "--out",
+    type=click.Path(),
+    metavar="DIR",
+    help="The run's folder. [default: runs/TARGET-1, -2, …]",
+)
 @as_json
 def command(as_json: bool, width: str | None, out: str | None, **options: Any) -> int:
     """Rebuild a trained network by only pruning a random one."""
-    from milp_lth.run import RunSettings, create_run
+    from milp_lth.run_creation import create_run
+    from milp_lth.run_settings import RunSettings
 
     settings = RunSettings(width=_width(width), **options)
     folder = create_run(settings, out)
@@ -54,13 +65,14 @@ def command(as_json: bool, width: str | None, out: str | None, **options: Any) -
 def execute(folder: str, quiet: bool) -> int:
     """Carry a run to its end and print its figures; return the exit code."""
     from milp_lth.cli.figures import print_figures
+    from milp_lth.cli.interrupts import Interrupts
     from milp_lth.cli.main import OK, OUT_OF_TOLERANCE
     from milp_lth.cli.progress import Progress
     from milp_lth.run import Run
 
     try:
-        with Progress("weights", quiet=quiet) as progress:
-            figures = Run(folder).execute(progress)
+        with Progress("weights", quiet=quiet) as progress, Interrupts() as interrupts:
+            figures = Run(folder).execute(progress, interrupts.asked)
     except KeyboardInterrupt:
         click.echo(f"milp-lth: interrupted; continue with: milp-lth resume {folder}", err=True)
         raise
@@ -77,5 +89,7 @@ def _width(text: str | None) -> int | tuple[int, ...] | None:
     try:
         widths = tuple(int(part) for part in text.split(","))
     except ValueError as error:
-        raise ValueError(f"--width {text}: give a whole number, or one per layer as in 48,24") from error
+        raise ValueError(
+            f"--width {text}: give a whole number, or one per layer as in 48,24"
+        ) from error
     return widths[0] if len(widths) == 1 else widths

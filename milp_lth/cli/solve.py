@@ -17,8 +17,12 @@ _SHOWN = 20
 @click.argument("file", type=click.Path())
 @click.option("--solver", default="auto", show_default=True, help="See milp-lth solvers.")
 @click.option("--time-limit", type=float, metavar="S", help="Seconds for the whole file.")
-@click.option("--abs-gap", type=float, default=0.0, show_default=True, help="What OPTIMAL may be off by.")
-@click.option("--rel-gap", type=float, default=0.0, show_default=True, help="The same, as a fraction.")
+@click.option(
+    "--abs-gap", type=float, default=0.0, show_default=True, help="What OPTIMAL may be off by."
+)
+@click.option(
+    "--rel-gap", type=float, default=0.0, show_default=True, help="The same, as a fraction."
+)
 @as_json
 def command(
     file: str,
@@ -82,16 +86,24 @@ def _print(stated: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("row", "status", "objective", "error", "bound", "kept", box=None, padding=(0, 2, 0, 0))
+    table = Table(
+        "row", "status", "objective", "error", "bound", "kept", box=None, padding=(0, 2, 0, 0)
+    )
     for b, row in enumerate(stated["rows"][:_SHOWN]):
         bound = "–" if row["bound"] is None else f"{row['bound']:.4g}"
         kept = " ".join(map(str, row["kept"]))
-        table.add_row(str(b), row["status"], f"{row['objective']:.4g}", f"{row['error']:.4g}", bound, kept)
+        table.add_row(
+            str(b), row["status"], f"{row['objective']:.4g}", f"{row['error']:.4g}", bound, kept
+        )
     console = Console()
     console.print(table)
     if len(stated["rows"]) > _SHOWN:
         console.print(f"… and {len(stated['rows']) - _SHOWN} more rows: --json prints them all")
     counts = ", ".join(f"{n:,} {s}" for s, n in stated["status"].items() if n)
     gap = max(stated["abs_gap"], stated["rel_gap"])
-    note = "" if gap == 0 else f" (gap: {stated['abs_gap']:g} absolute, {stated['rel_gap']:g} relative)"
+    note = (
+        ""
+        if gap == 0
+        else f" (gap: {stated['abs_gap']:g} absolute, {stated['rel_gap']:g} relative)"
+    )
     console.print(f"{stated['solver']}: {counts}{note} in {stated['seconds']['solve']:.3f} s")

@@ -31,5 +31,7 @@ def command(as_json: bool) -> None:
     table = Table("name", "proves", "available", "what it is", box=None, padding=(0, 2, 0, 0))
     for row in rows:
         available = "yes" if row["available"] else f"no: {row['reason']}"
-        table.add_row(str(row["name"]), "yes" if row["exact"] else "no", available, str(row["summary"]))
+        table.add_row(
+            str(row["name"]), "yes" if row["exact"] else "no", available, str(row["summary"])
+        )
     Console().print(table)

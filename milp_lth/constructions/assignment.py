@@ -1,9 +1,9 @@
 """Which input each hidden unit keeps: itself a pruning choice.
 
-``block`` is the proof's: unit h keeps input ``h // width``, whatever sign it drew there. ``matched``
-chooses for every unit one of the entries it drew, so that every input gets as many units as it may
-have with the signs it needs: a maximum flow. Units offer their largest entries first, since a large
-factor makes a product reach further.
+``block`` is the proof's: unit h keeps input ``h // width``, whatever sign it drew there.
+``matched`` chooses for every unit one of the entries it drew, so that every input gets as many
+units as it may have with the signs it needs: a maximum flow. Units offer their largest entries
+first, since a large factor makes a product reach further.
 """
 
 import numpy as np
@@ -19,9 +19,7 @@ _FIRST_OFFERS = 8
 _CHUNK = 1 << 22  # entries of U drawn at a time
 
 
-def assign(
-    source: Source, layer: int, signed: BoolArray, width: int, assignment: str
-) -> IntArray:
+def assign(source: Source, layer: int, signed: BoolArray, width: int, assignment: str) -> IntArray:
     """Return the input that each of the ``width * len(signed)`` units keeps; −1: none.
 
     Parameters
@@ -43,7 +41,9 @@ def assign(
     if assignment == "block":
         return np.repeat(np.arange(len(signed)), width)
     if assignment != "matched":
-        raise ValueError(f"unknown assignment {assignment!r}: choose one of {', '.join(ASSIGNMENTS)}")
+        raise ValueError(
+            f"unknown assignment {assignment!r}: choose one of {', '.join(ASSIGNMENTS)}"
+        )
     num_inputs = len(signed)
     num_units = width * num_inputs
     # slot 2 i + 1 takes units that are negative at input i, slot 2 i those that are positive; an
@@ -90,7 +90,9 @@ def _match(slots: IntArray, capacity: IntArray) -> IntArray:
     num_units, num_slots = len(slots), len(capacity)
     unit, offer = np.nonzero(slots >= 0)
     start, end = 0, 1 + num_units + num_slots
-    tails = np.concatenate([np.full(num_units, start), 1 + unit, 1 + num_units + np.arange(num_slots)])
+    tails = np.concatenate(
+        [np.full(num_units, start), 1 + unit, 1 + num_units + np.arange(num_slots)]
+    )
     heads = np.concatenate(
         [1 + np.arange(num_units), 1 + num_units + slots[unit, offer], np.full(num_slots, end)]
     )

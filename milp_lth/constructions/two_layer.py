@@ -90,7 +90,13 @@ class TwoLayer:
 
 
 def two_layer(
-    source: Source, index: int, layer: LinearLayer, *, width: int, nonnegative: bool, assignment: str
+    source: Source,
+    index: int,
+    layer: LinearLayer,
+    *,
+    width: int,
+    nonnegative: bool,
+    assignment: str,
 ) -> TwoLayer:
     """Lay out the source for one target layer.
 

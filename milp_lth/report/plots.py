@@ -18,11 +18,15 @@ _LAYOUT: dict[str, Any] = {
 _SMALLEST = 1e-18  # errors of exactly 0 are drawn here
 
 
-def error_histogram(errors: FloatArray, predicted: float | None, tolerance: float | None) -> go.Figure:
+def error_histogram(
+    errors: FloatArray, predicted: float | None, tolerance: float | None
+) -> go.Figure:
     """Draw how often each size of error occurs, beside the median that theory predicts."""
     exponents = np.log10(np.maximum(errors, _SMALLEST))
     figure = go.Figure(
-        go.Histogram(x=exponents, nbinsx=60, marker_color=KEPT, hovertemplate="10^%{x}: %{y}<extra></extra>")
+        go.Histogram(
+            x=exponents, nbinsx=60, marker_color=KEPT, hovertemplate="10^%{x}: %{y}<extra></extra>"
+        )
     )
     lines = [(float(np.median(errors)), "median", KEPT, 1.0)]
     if predicted is not None and np.isfinite(predicted):
@@ -37,7 +41,9 @@ def error_histogram(errors: FloatArray, predicted: float | None, tolerance: floa
             xanchor="left", font_color=colour, bgcolor="rgba(255,255,255,0.8)",
         )  # fmt: skip
     ticks = list(range(int(np.floor(exponents.min())), int(np.ceil(exponents.max())) + 1))
-    figure.update_xaxes(title="error of a weight", tickvals=ticks, ticktext=[f"10<sup>{t}</sup>" for t in ticks])
+    figure.update_xaxes(
+        title="error of a weight", tickvals=ticks, ticktext=[f"10<sup>{t}</sup>" for t in ticks]
+    )
     figure.update_yaxes(title="weights")
     return figure.update_layout(_LAYOUT, bargap=0.02)
 
@@ -47,7 +53,9 @@ def edges_per_layer(names: list[str], kept: list[int], pruned: list[int]) -> go.
     figure = go.Figure(
         [
             go.Bar(name="kept", y=names, x=kept, orientation="h", marker_color=KEPT, text=kept),
-            go.Bar(name="pruned", y=names, x=pruned, orientation="h", marker_color=PRUNED, text=pruned),
+            go.Bar(
+                name="pruned", y=names, x=pruned, orientation="h", marker_color=PRUNED, text=pruned
+            ),
         ]
     )
     figure.update_xaxes(title="edges left by the block structure")
@@ -76,7 +84,10 @@ def gadget_drawing(graph: "nx.DiGraph[str]") -> go.Figure:
             x=[places[node][0]],
             y=[places[node][1]],
             mode="markers" if hidden else "markers+text",
-            marker={"size": 12 if hidden else 34, "color": PRUNED if not data.get("kept", True) else KEPT},
+            marker={
+                "size": 12 if hidden else 34,
+                "color": PRUNED if not data.get("kept", True) else KEPT,
+            },
             text=[node],
             textfont={"color": "white"},
             hovertext=[shown],
@@ -85,6 +96,4 @@ def gadget_drawing(graph: "nx.DiGraph[str]") -> go.Figure:
         )
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
-    return figure.update_layout(
-        _LAYOUT | {"height": 460}, legend={"orientation": "h", "y": 1.08}
-    )
+    return figure.update_layout(_LAYOUT | {"height": 460}, legend={"orientation": "h", "y": 1.08})

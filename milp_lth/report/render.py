@@ -100,7 +100,7 @@ def _edges(run: "Run", ledger: Ledger) -> tuple[list[str], list[int], list[int]]
 
 def _weakest_blocks(run: "Run") -> list[dict[str, Any]]:
     """Return the inputs that the fewest units serve: where errors are largest."""
-    blocks = []
+    blocks: list[dict[str, Any]] = []
     for part in run.reduction.parts:
         for i, usable in enumerate((part.half.units >= 0).sum(axis=1)):
             blocks.append({"part": part.name, "input": i, "usable": int(usable)})

@@ -33,7 +33,7 @@ class Data:
 
 
 def random_data(num_features: int, input_range: tuple[float, float], seed: int) -> Data:
-    """Draw 1,000 unlabelled inputs, uniform in `input_range`: for a target that comes without data."""
+    """Draw 1,000 unlabelled inputs, uniform in `input_range`, for a target without data."""
     low, high = input_range
     count = NUM_RANDOM_INPUTS * num_features
     unit = (uniform(Stream(seed, _RANDOM_LAYER), np.arange(count), unit=2.0**-23) + 1) / 2

@@ -46,7 +46,7 @@ def load_target(path: str | os.PathLike[str]) -> nn.Sequential:
         raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from error
     except pickle.UnpicklingError as error:
         raise ValueError(
-            f"{path}: refused, as it holds more than tensors: save the module's state_dict() instead"
+            f"{path}: refused, it holds more than tensors: save the module's state_dict() instead"
         ) from error
     except (
         safetensors.SafetensorError, zipfile.BadZipFile, RuntimeError, EOFError, KeyError,
@@ -77,7 +77,9 @@ def perceptron(tensors: Any) -> nn.Sequential:
             continue
         bias = tensors.get(f"{name}.bias")
         if bias is not None and bias.shape != weight.shape[:1]:
-            raise ValueError(f"layer {name!r}: bias {tuple(bias.shape)} beside weight {tuple(weight.shape)}")
+            raise ValueError(
+                f"layer {name!r}: bias {tuple(bias.shape)} beside weight {tuple(weight.shape)}"
+            )
         used |= {key, f"{name}.bias"}
         linear = nn.Linear(1, 1, bias=bias is not None, device="meta")
         linear.weight = nn.Parameter(weight, requires_grad=False)

@@ -28,7 +28,7 @@ def _digits() -> _Split:
     from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)
-    return _Split(*_split(x / 16.0, y), input_range=(0.0, 1.0))
+    return _split(x / 16.0, y, (0.0, 1.0))
 
 
 def _wine() -> _Split:
@@ -36,18 +36,16 @@ def _wine() -> _Split:
     from sklearn.datasets import load_wine
 
     x, y = load_wine(return_X_y=True)
-    x_train, y_train, x_test, y_test = _split(x, y)
-    mean, std = x_train.mean(axis=0), x_train.std(axis=0)
-    return _Split((x_train - mean) / std, y_train, (x_test - mean) / std, y_test, (-8.0, 8.0))
+    split = _split(x, y, (-8.0, 8.0))
+    mean, std = split.x_train.mean(axis=0), split.x_train.std(axis=0)
+    return split._replace(x_train=(split.x_train - mean) / std, x_test=(split.x_test - mean) / std)
 
 
 _DATA: dict[str, Callable[[], _Split]] = {"digits": _digits, "wine": _wine}
 
 
 def _digits_mlp() -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(64, 32, bias=False), nn.ReLU(), nn.Linear(32, 10, bias=False)
-    )
+    return nn.Sequential(nn.Linear(64, 32, bias=False), nn.ReLU(), nn.Linear(32, 10, bias=False))
 
 
 def _wine_mlp() -> nn.Sequential:
@@ -97,13 +95,13 @@ def load_named_target(name: str) -> tuple[nn.Sequential, Data]:
     return module, load_data(data)
 
 
-def _split(x: FloatArray, y: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
+def _split(x: FloatArray, y: NDArray[np.int64], input_range: tuple[float, float]) -> _Split:
     from sklearn.model_selection import train_test_split
 
     x_train, x_test, y_train, y_test = train_test_split(
         x, y, test_size=_HELD_OUT, random_state=0, stratify=y
     )
-    return x_train, y_train, x_test, y_test
+    return _Split(x_train, y_train, x_test, y_test, input_range)
 
 
 def _train(module: nn.Module, x: FloatArray, y: NDArray[np.int64], num_epochs: int = 300) -> None:

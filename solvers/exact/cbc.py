@@ -77,8 +77,9 @@ class Cbc:
         row = instance.part(b, b + 1)
         size = float(np.abs(row.coefficients).sum() + np.abs(row.targets).sum())
         slack = self.tolerance * (size if self.tuned else max(size, 1.0))
-        # where an error variable takes up what rows miss, the objective is off by the slack at most;
-        # a program of whole numbers is widened for the bound, and narrowed where its mask then fails
+        # where an error variable takes up what rows miss, the objective is off by the slack at
+        # most; a program of whole numbers is widened for the bound, and narrowed where its mask
+        # then fails
         widens = self.tuned and bool(milp.integer.all())
         status, x, objective = self._run(milp.widened(slack) if widens else milp, size, seconds)
         bound = -np.inf

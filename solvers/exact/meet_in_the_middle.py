@@ -9,6 +9,7 @@ own beyond that, by the same code.
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,8 +18,8 @@ from instances.arrays import BoolArray, FloatArray
 from instances.compiled import compilable, compiled
 from instances.objectives import FixedSize
 from instances.subset_sum import SubsetSum
-from solvers.exact.scaling import Scaled, as_objects, exact_error, scale, scale_row
 from solvers.cores import num_cores
+from solvers.exact.scaling import Scaled, as_objects, exact_error, scale, scale_row
 from solvers.solver import OnEvent, Proposal, Reported, nothing_known, put_rows
 
 MAX_CANDIDATES = 40
@@ -73,7 +74,7 @@ def _chunks(instance: SubsetSum) -> list[tuple[int, int]]:
     edges = np.unique(np.append(cuts, len(instance)))
     if len(edges) == 2 and len(instance) > 1:  # too little work for that: share it all the same
         edges = np.unique(np.linspace(0, len(instance), 5).astype(int))
-    return [(int(i), int(j)) for i, j in zip(edges, edges[1:], strict=False)]
+    return [(int(i), int(j)) for i, j in pairwise(edges)]
 
 
 def _solve(instance: SubsetSum) -> Proposal:
@@ -103,7 +104,13 @@ def _mode(instance: SubsetSum) -> tuple[int, int]:
 
 
 def _solve_in_python(
-    instance: SubsetSum, r: int, mode: int, size: int, masks: Any, mask: BoolArray, proven: BoolArray
+    instance: SubsetSum,
+    r: int,
+    mode: int,
+    size: int,
+    masks: Any,
+    mask: BoolArray,
+    proven: BoolArray,
 ) -> None:
     """Solve one row whose sums need more than 64 bits, by the same code in Python's integers."""
     n = instance.num_candidates
@@ -125,9 +132,7 @@ def _solve_in_python(
     )
 
 
-def _bounds(
-    instance: SubsetSum, scaled: Scaled, mask: BoolArray, proven: BoolArray
-) -> FloatArray:
+def _bounds(instance: SubsetSum, scaled: Scaled, mask: BoolArray, proven: BoolArray) -> FloatArray:
     if instance.counts:
         return np.where(proven, mask.sum(axis=1), np.inf)
     sums = np.where(mask, scaled.coefficients, 0).sum(axis=1)

@@ -135,7 +135,9 @@ def _units(bits, magnitudes):  # type: ignore[no-untyped-def]
         exponent[r] = lowest
         for k in range(n):
             # two steps: 2**-lowest alone may be too large for a float
-            total[r] += magnitudes[r, k] * 2.0 ** (-(lowest // 2)) * 2.0 ** (-(lowest - lowest // 2))
+            total[r] += (
+                magnitudes[r, k] * 2.0 ** (-(lowest // 2)) * 2.0 ** (-(lowest - lowest // 2))
+            )
     return exponent, total
 
 
@@ -144,7 +146,9 @@ def _divided(values: FloatArray, exponent: NDArray[np.int32]) -> FloatArray:
     with np.errstate(over="ignore", under="ignore"):
         quotient = np.ldexp(values, -exponent)
     vanished = (np.abs(quotient) < 2.0**-900) & (values != 0)
-    return np.clip(np.where(vanished, np.copysign(2.0**-900, values), quotient), -(2.0**62), 2.0**62)
+    return np.clip(
+        np.where(vanished, np.copysign(2.0**-900, values), quotient), -(2.0**62), 2.0**62
+    )
 
 
 def _floor_of_sum(x: FloatArray, y: FloatArray) -> FloatArray:
@@ -162,5 +166,5 @@ def as_objects(row: tuple[list[int], int, int, int, Fraction]) -> tuple[Any, Any
     coefficients, target, low, high, _ = row
     matrix = np.empty((1, len(coefficients)), dtype=object)
     matrix[0, :] = coefficients
-    scalars = [np.array([value], dtype=object) for value in (target, low, high)]
-    return matrix, *scalars
+    target_, low_, high_ = (np.array([value], dtype=object) for value in (target, low, high))
+    return matrix, target_, low_, high_

@@ -1,0 +1,125 @@
+"""A new run: everything that is asked is checked before anything is written."""
+
+import itertools
+import json
+import os
+import platform
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from instances.files import write_atomically
+from milp_lth import __version__
+from milp_lth.ledger import Ledger
+from milp_lth.network import Network, read_network
+from milp_lth.reduction import BOTH_SIGNS
+from milp_lth.run import FORMAT, SETTINGS, TARGET, data_name, load_run_data, reduce_for, sha256
+from milp_lth.run_settings import RunSettings
+from milp_lth.targets.data import Data
+from milp_lth.targets.files import load_target, save_target
+from milp_lth.targets.named import NAMED_TARGETS, load_data, load_named_target
+
+LARGE_TARGET = 100 * 2**20
+"""Bytes beyond which a target file is not copied into the folder."""
+
+_VERSIONS = ("numpy", "numba", "torch", "ortools", "pulp", "scipy", "scikit-learn")
+
+
+def create_run(settings: RunSettings, out: str | os.PathLike[str] | None = None) -> Path:
+    """Check everything that is asked, then make the run's folder.
+
+    Parameters
+    ----------
+    settings
+        What is asked.
+    out
+        The folder, new or empty; None: the first free one of ``runs/TARGET-1``, ``-2``, ….
+
+    Raises
+    ------
+    ValueError
+        When anything that was asked for cannot be; nothing is written then.
+    """
+    settings.make_solver()
+    settings.make_device()
+    network, data = _load(settings)
+    reduction = reduce_for(settings, network, data.input_range)
+    _check_fit(network, data)
+    folder = _free_folder(Path(settings.target).stem) if out is None else Path(out)
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ValueError(f"{folder} exists and is not empty: give another --out")
+        folder.mkdir(parents=True, exist_ok=True)
+        target: dict[str, Any] = {"steps": reduction.network.steps}
+        if os.path.isfile(settings.target) and os.path.getsize(settings.target) > LARGE_TARGET:
+            target["path"] = os.path.abspath(settings.target)
+            target["sha256"] = sha256(Path(settings.target))
+        else:
+            save_target(network, folder / TARGET)
+            target["sha256"] = sha256(folder / TARGET)
+        stated = {
+            "format": FORMAT,
+            "settings": asdict(settings),
+            "target": target,
+            "data": {
+                "name": data.name,
+                "split": data.split,
+                "num_inputs": len(data.x),
+                "input_range": list(data.input_range),
+                "digest": data.digest(),
+            },
+            "chunk_rows": settings.chunk_rows(),
+            "versions": _versions(),
+        }
+        content = json.dumps(stated, indent=2, ensure_ascii=False) + "\n"
+        with Ledger(folder, create=True):
+            pass
+        write_atomically(folder / SETTINGS, content.encode())
+    except OSError as error:
+        raise ValueError(f"{folder}: cannot be written ({error.strerror or error})") from error
+    return folder
+
+
+def _load(settings: RunSettings) -> tuple[Network, Data]:
+    if settings.target in NAMED_TARGETS:
+        module, _ = load_named_target(settings.target)
+    elif "." not in os.path.basename(settings.target):
+        raise ValueError(
+            f"unknown target {settings.target!r}: choose one of {', '.join(NAMED_TARGETS)}, "
+            "or give a .safetensors or .pt file"
+        )
+    else:
+        module = load_target(settings.target)
+    network = read_network(module)
+    name = data_name(settings)
+    declared = settings.input_range or (BOTH_SIGNS if name is None else load_data(name).input_range)
+    return network, load_run_data(settings, network, declared)
+
+
+def _check_fit(network: Network, data: Data) -> None:
+    features = network.layers[0].weight.shape[1]
+    if data.x.shape[1] != features:
+        raise ValueError(
+            f"the data {data.name!r} have {data.x.shape[1]} features, the target takes {features}"
+        )
+    if data.y is not None and int(data.y.max()) >= network.layers[-1].weight.shape[0]:
+        raise ValueError(f"the data {data.name!r} have more classes than the target has outputs")
+    if data.input_range[0] >= 0 and bool((data.x < 0).any()):
+        raise ValueError("some inputs are negative: declare an --input-range that begins below 0")
+
+
+def _free_folder(stem: str) -> Path:
+    return next(
+        folder for k in itertools.count(1) if not (folder := Path("runs") / f"{stem}-{k}").exists()
+    )
+
+
+def _versions() -> dict[str, str]:
+    versions = {"milp_lth": __version__, "python": platform.python_version()}
+    for name in _VERSIONS:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,86 @@
+"""What is asked of a run."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from instances.objectives import Objective, make_objective
+from milp_lth.solving import CHUNK_ROWS, SLOW_CHUNK_ROWS
+from milp_lth.source import Source
+from solvers.registry import REGISTRY, get_solver
+from solvers.solver import Solver
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What is asked of a run; the fields are the command line's options.
+
+    Raises
+    ------
+    ValueError
+        When an option is unknown or out of range.
+    """
+
+    target: str = "digits-mlp"
+    data: str | None = None
+    construction: str = "two-layer"
+    width: int | tuple[int, ...] | None = None
+    assignment: str = "matched"
+    objective: str = "closest"
+    tolerance: float | None = None
+    size: int | None = None
+    input_range: tuple[float, float] | None = None
+    solver: str = AUTO
+    time_limit: float | None = None
+    seed: int = 0
+    device: str = AUTO
+
+    def __post_init__(self) -> None:
+        self.source()
+        self.make_objective()
+        if self.time_limit is not None and not self.time_limit > 0:
+            raise ValueError(f"time limit {self.time_limit}: give a number of seconds above 0")
+        if self.input_range is not None:
+            low, high = self.input_range
+            if not (low <= high and math.isfinite(low) and math.isfinite(high)):
+                raise ValueError(
+                    f"input range {low} to {high}: give two finite numbers, lower first"
+                )
+
+    def source(self) -> Source:
+        """Return what the random network is drawn from."""
+        return Source(seed=self.seed, width=self.width, construction=self.construction)
+
+    def make_objective(self) -> Objective:
+        """Return what is asked of every weight."""
+        return make_objective(self.objective, tolerance=self.tolerance, size=self.size)
+
+    def make_solver(self) -> Solver | None:
+        """Return who decides; None: whoever `milp_lth.select` chooses."""
+        if self.solver == AUTO:
+            return None
+        return get_solver(
+            self.solver, **({"device": self.device} if self.solver == "greedy" else {})
+        )
+
+    def chunk_rows(self) -> int:
+        """Return how many rows are solved and recorded together."""
+        one_by_one = self.solver != AUTO and not REGISTRY[self.solver].batched
+        return SLOW_CHUNK_ROWS if one_by_one else CHUNK_ROWS
+
+    def make_device(self) -> torch.device:
+        """Return where the networks are run."""
+        name = self.device
+        if name == AUTO:
+            name = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            device = torch.device(name)
+            torch.zeros(1, device=device)
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(
+                f"device {name!r} cannot be used: {str(error).splitlines()[0]}"
+            ) from error
+        return device
