@@ -28,7 +28,8 @@ class Proposal(NamedTuple):
     by the backend's own tolerance. −inf: nothing is known."""
     reported: Reported
     stats: dict[str, float]
-    """Whatever else is worth knowing, by name."""
+    """Whatever else is worth knowing, by name. ``start_seconds`` is what passed before the solving
+    began: imports, compilation, the start of a process."""
 
 
 OnEvent = Callable[[int, Proposal], None]

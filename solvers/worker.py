@@ -96,7 +96,8 @@ class Worker:
             part = proposal_from(parts, answer["stats"])
             put_rows(whole, answer["first"], part)
             if answer["done"]:
-                whole.stats.update(part.stats)
+                started = whole.stats["start_seconds"] + part.stats.get("start_seconds", 0.0)
+                whole.stats.update(part.stats | {"start_seconds": started})
                 return whole
             if on_event is not None:
                 on_event(answer["first"], part)

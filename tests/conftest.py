@@ -1,0 +1,60 @@
+"""What several tests need: a trained target, a finished run."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+from milp_lth.run import Run
+from milp_lth.run_creation import create_run
+from milp_lth.run_settings import RunSettings
+from milp_lth.targets.data import Data
+from milp_lth.targets.named import load_named_target
+
+settings.register_profile("suite", deadline=None, max_examples=40, derandomize=True)
+settings.load_profile("suite")
+
+
+@pytest.fixture(scope="session")
+def digits() -> tuple[torch.nn.Module, Data]:
+    """digits-mlp and its held-out images."""
+    return load_named_target("digits-mlp")
+
+
+@pytest.fixture(scope="session")
+def wine() -> tuple[torch.nn.Module, Data]:
+    """wine-mlp and its held-out wines."""
+    return load_named_target("wine-mlp")
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run of wine-mlp. Read only: copy it before changing anything."""
+    folder = create_run(RunSettings(target="wine-mlp", width=24), tmp_path_factory.mktemp("run"))
+    Run(folder).execute()
+    return folder
+
+
+@pytest.fixture
+def run_copy(finished_run: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run that a test may damage."""
+    return Path(shutil.copytree(finished_run, tmp_path / "run"))
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20200605)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The developers' data folder, where there is one."""
+    places = [os.environ.get("MILP_LTH_DATA", ""), Path(__file__).parents[2] / "shared" / "data"]
+    for place in places:
+        if place and Path(place).is_dir():
+            return Path(place)
+    pytest.skip("needs the paper's networks: set MILP_LTH_DATA to a folder that holds them")
