@@ -48,7 +48,7 @@ REGISTRY: dict[str, Entry] = {
         "solvers.exact.cbc:Cbc",
         "pulp",
         True,
-        "CBC with its own settings, for comparison; bounds lowered by 1e-4",
+        "CBC with its own settings, for comparison; what it claims is shown, not believed",
         parameters={"tuned": False},
     ),
     "greedy": Entry(

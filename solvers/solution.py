@@ -30,7 +30,7 @@ class Solution:
 
     `bound` is the solver's claim, raised to a whole number where the objective is a count, and
     dropped to 0 where the mask at hand refutes it. All arrays have shape (b,), `mask` (b, n).
-    `seconds` leaves out imports, compilation and the start of a process: ``stats["start_seconds"]``.
+    `seconds` leaves out ``stats["start_seconds"]``: imports, compilation, the start of a process.
     """
 
     instance: SubsetSum
@@ -85,7 +85,8 @@ def derive_status(
         bound = np.ceil(bound)
     feasible = violation == 0
     bound = np.where(feasible & (bound > objective), 0.0, bound)
-    gap = np.maximum(abs_gap, rel_gap * np.abs(objective))
+    finite = np.where(np.isfinite(objective), np.abs(objective), 0.0)
+    gap = np.maximum(abs_gap, rel_gap * finite)
     limit = np.inf if instance.tolerance is None or instance.counts else instance.tolerance
     impossible = np.isposinf(bound) | (bound > limit)
     status = np.full(len(bound), Status.NO_SOLUTION, dtype=np.uint8)

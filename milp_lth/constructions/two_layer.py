@@ -73,10 +73,10 @@ class TwoLayer:
         products = np.where(usable, v * self.drawn.u()[half.units], 0.0)
         offset = first * half.num_inputs
         rows = slice(start - offset, stop - offset)
-        n = half.units.shape[1]
-        available = np.broadcast_to(usable, products.shape).reshape(-1, n)
+        flat = (len(v) * half.num_inputs, half.units.shape[1])
+        available = np.broadcast_to(usable, products.shape).reshape(flat)
         return SubsetSum(
-            products.reshape(-1, n)[rows],
+            products.reshape(flat)[rows],
             self.targets(half)[start:stop],
             objective,
             None if usable.all() else available[rows],
@@ -85,7 +85,7 @@ class TwoLayer:
     def scatter(self, half: Half, mask: BoolArray, v_mask: BoolArray) -> None:
         """Write the answer to a half's rows, shape (rows, n), into the mask of V."""
         usable = half.units >= 0
-        kept = mask.reshape(self.drawn.num_outputs, half.num_inputs, -1)
+        kept = mask.reshape(self.drawn.num_outputs, *half.units.shape)
         v_mask[:, half.units[usable]] = kept[:, usable]
 
 

@@ -26,7 +26,11 @@ def batches(draw: st.DrawFn, numbers: st.SearchStrategy[float]) -> tuple[np.ndar
     mask = [draw(st.lists(st.booleans(), min_size=n, max_size=n)) for _ in range(b)]
     targets = [draw(numbers) for _ in range(b)]
     shape = (b, n)
-    return np.reshape(np.array(rows, float), shape), np.array(targets), np.reshape(np.array(mask, bool), shape)
+    return (
+        np.reshape(np.array(rows, float), shape),
+        np.array(targets),
+        np.reshape(np.array(mask, bool), shape),
+    )
 
 
 def check(batch: tuple[np.ndarray, ...], tolerance: float | None) -> None:
@@ -54,7 +58,11 @@ def test_sums_that_floating_point_gets_wrong() -> None:
     a = np.array([[0.1, 0.2, -0.3], [1e16, 1.0, -1e16], [5e-324, 1e308, -1e308]])
     t = np.array([0.0, 1.0, 0.0])
     error, _ = judge(a, t, np.ones((3, 3), bool), None)
-    assert error.tolist() == [float(abs(Fraction(0.1) + Fraction(0.2) + Fraction(-0.3))), 0.0, 5e-324]
+    assert error.tolist() == [
+        float(abs(Fraction(0.1) + Fraction(0.2) + Fraction(-0.3))),
+        0.0,
+        5e-324,
+    ]
     assert error[0] != 0.1 + 0.2 - 0.3
 
 

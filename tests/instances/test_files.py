@@ -79,7 +79,11 @@ def test_damaged_files_are_refused(tmp_path: Path, suffix: str, damage: str) -> 
     if damage == "folder":
         path.mkdir()
     elif damage != "missing":
-        damaged = {"empty": b"", "truncated": content[: len(content) // 2], "garbage": b"\xff\x00" * 99}
+        damaged = {
+            "empty": b"",
+            "truncated": content[: len(content) // 2],
+            "garbage": b"\xff\x00" * 99,
+        }
         path.write_bytes(damaged[damage])
     with pytest.raises(ValueError, match="instance"):
         load_instance(path)

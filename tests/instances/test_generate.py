@@ -19,7 +19,9 @@ def test_same_seed_same_instance(family) -> None:  # type: ignore[no-untyped-def
 
 def test_golden_instance() -> None:
     instance = uniform_family(1, 3, seed=7)
-    assert (instance.coefficients * 2.0**46).tolist() == [[-6389886427132.0, 57274585179595.0, 854998384916.0]]
+    assert (instance.coefficients * 2.0**46).tolist() == [
+        [-6389886427132.0, 57274585179595.0, 854998384916.0]
+    ]
     assert float(instance.targets[0]).hex() == "0x1.670b0523dff78p-2"
 
 

@@ -98,7 +98,9 @@ def test_normal_table_holds_the_quantiles() -> None:
     assert (np.diff(quantiles(), axis=1) < 0).all()
 
 
-@pytest.mark.parametrize("stream", [Stream(-1), Stream(2**32), Stream(0, layer=2**16), Stream(0, 0, -1)])
+@pytest.mark.parametrize(
+    "stream", [Stream(-1), Stream(2**32), Stream(0, layer=2**16), Stream(0, 0, -1)]
+)
 def test_streams_out_of_range_are_refused(stream: Stream) -> None:
     with pytest.raises(ValueError, match="seed|layer"):
         uniform(stream, np.arange(3))
