@@ -27,6 +27,10 @@ create table if not exists figures (name text primary key, value text not null) 
 """
 
 
+class ContradictionError(ValueError):
+    """Records that cannot both be true."""
+
+
 class Chunk(NamedTuple):
     """The recorded answer to the rows from `start` to before `stop` of a part; shapes (rows,)."""
 
@@ -48,13 +52,13 @@ class Chunk(NamedTuple):
 
         Raises
         ------
-        ValueError
+        ContradictionError
             When the recorded bits are not as many.
         """
         num_bits = (self.stop - self.start) * num_candidates
         packed = np.frombuffer(self.packed_mask, dtype=np.uint8)
         if len(packed) != (num_bits + 7) // 8:
-            raise ValueError("the recorded masks do not fit the problems")
+            raise ContradictionError("the recorded masks do not fit the problems")
         bits = np.unpackbits(packed, count=num_bits)
         return bits.reshape(self.stop - self.start, num_candidates).astype(np.bool_)
 

@@ -15,7 +15,7 @@ import numpy as np
 from instances.files import write_atomically
 from milp_lth.assembly import assemble
 from milp_lth.evaluation import Evaluation, evaluate
-from milp_lth.ledger import Ledger
+from milp_lth.ledger import ContradictionError, Ledger
 from milp_lth.network import Network, read_network
 from milp_lth.reduction import Reduction, reduce
 from milp_lth.run_settings import RunSettings
@@ -130,6 +130,8 @@ class Run:
 
         Raises
         ------
+        ContradictionError
+            When what is recorded does not fit the problems.
         ValueError
             When not every row is recorded.
         """
@@ -138,7 +140,7 @@ class Run:
         covered = [0] * len(parts)
         for chunk in ledger.chunks():
             if chunk.part >= len(parts) or chunk.stop > len(parts[chunk.part]):
-                raise ValueError(f"{self.folder}: results are recorded for rows that do not exist")
+                raise ContradictionError("results are recorded for rows that do not exist")
             mask = masks[chunk.part]
             mask[chunk.start : chunk.stop] = chunk.mask(mask.shape[1])
             covered[chunk.part] += chunk.stop - chunk.start

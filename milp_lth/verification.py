@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from instances.philox import Stream, uniform
-from milp_lth.ledger import Chunk, Ledger
+from milp_lth.ledger import Chunk, ContradictionError, Ledger
 from milp_lth.run import TARGET, TICKET, Run
 from milp_lth.ticket import Ticket
 from milp_lth.ticket_files import load_ticket
@@ -74,7 +74,11 @@ def _check_inputs(run: Run) -> Iterator[str]:
 
 
 def _check_ticket(run: Run, ledger: Ledger, ticket: Ticket) -> Iterator[str]:
-    expected = run.assemble(ledger)
+    try:
+        expected = run.assemble(ledger)
+    except ContradictionError as error:
+        yield str(error)
+        return
     settings, wanted = ticket.settings, expected.settings
     for field in ("source", "assignment", "input_range", "steps"):
         if getattr(settings, field) != getattr(wanted, field):

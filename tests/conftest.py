@@ -34,7 +34,9 @@ def wine() -> tuple[torch.nn.Module, Data]:
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run of wine-mlp. Read only: copy it before changing anything."""
-    folder = create_run(RunSettings(target="wine-mlp", width=24), tmp_path_factory.mktemp("run"))
+    folder = create_run(
+        RunSettings(target="wine-mlp", width=(16, 10)), tmp_path_factory.mktemp("run")
+    )
     Run(folder).execute()
     return folder
 

@@ -215,6 +215,7 @@ class _Search:
         solver.parameters.random_seed = self.settings.seed
         solver.parameters.cp_model_presolve = self.settings.presolve
         solver.parameters.linearization_level = self.settings.linearization_level
+        solver.parameters.catch_sigint_signal = False  # Ctrl-C is the caller's
         solver.parameters.absolute_gap_limit = 0.0
         solver.parameters.relative_gap_limit = 0.0
         model.clear_hints()
