@@ -8,11 +8,11 @@ import plotly.graph_objects as go
 
 from instances.arrays import FloatArray
 
-KEPT, PRUNED, THEORY = "#1b7a5a", "#b9c0c7", "#c2410c"
+KEPT, PRUNED, THEORY, LIMIT = "#1b7a5a", "#b9c0c7", "#c2410c", "#334155"
 _LAYOUT: dict[str, Any] = {
     "template": "plotly_white",
     "font": {"family": "system-ui, sans-serif", "size": 14, "color": "#1f2933"},
-    "margin": {"l": 64, "r": 24, "t": 24, "b": 56},
+    "margin": {"l": 64, "r": 24, "t": 48, "b": 56},
     "height": 380,
 }
 _SMALLEST = 1e-18  # errors of exactly 0 are drawn here
@@ -28,18 +28,24 @@ def error_histogram(
             x=exponents, nbinsx=60, marker_color=KEPT, hovertemplate="10^%{x}: %{y}<extra></extra>"
         )
     )
-    lines = [(float(np.median(errors)), "median", KEPT, 1.0)]
+    marks = [(float(np.median(errors)), "median", KEPT, "right", 1.0)]
     if predicted is not None and np.isfinite(predicted):
-        lines.append((predicted, "theory's median", THEORY, 0.92))
+        marks.append((predicted, "theory's median", THEORY, "left", 1.0))
     if tolerance is not None and tolerance > 0:
-        lines.append((tolerance, "tolerance", "#334155", 0.84))
-    for value, text, colour, height in lines:
+        marks.append((tolerance, "tolerance", LIMIT, "left", 1.08))
+    for value, text, colour, side, height in marks:
         x = float(np.log10(max(value, _SMALLEST)))
         figure.add_vline(x=x, line_color=colour, line_dash="dash")
         figure.add_annotation(
-            x=x, y=height, yref="paper", text=f"{text} {value:.1e}", showarrow=False,
-            xanchor="left", font_color=colour, bgcolor="rgba(255,255,255,0.8)",
-        )  # fmt: skip
+            text=f"{text} {value:.1e}",
+            x=x,
+            y=height,
+            yref="paper",
+            xanchor=side,
+            yanchor="bottom",
+            showarrow=False,
+            font_color=colour,
+        )
     ticks = list(range(int(np.floor(exponents.min())), int(np.ceil(exponents.max())) + 1))
     figure.update_xaxes(
         title="error of a weight", tickvals=ticks, ticktext=[f"10<sup>{t}</sup>" for t in ticks]
@@ -50,18 +56,21 @@ def error_histogram(
 
 def edges_per_layer(names: list[str], kept: list[int], pruned: list[int]) -> go.Figure:
     """Draw the kept and pruned edges of every matrix of the source."""
+    labels = [
+        f"{name}: {some:,} of {some + others:,}"
+        for name, some, others in zip(names, kept, pruned, strict=True)
+    ]
     figure = go.Figure(
         [
-            go.Bar(name="kept", y=names, x=kept, orientation="h", marker_color=KEPT, text=kept),
-            go.Bar(
-                name="pruned", y=names, x=pruned, orientation="h", marker_color=PRUNED, text=pruned
-            ),
+            go.Bar(name="kept", y=labels, x=kept, orientation="h", marker_color=KEPT),
+            go.Bar(name="pruned", y=labels, x=pruned, orientation="h", marker_color=PRUNED),
         ]
     )
     figure.update_xaxes(title="edges left by the block structure")
-    figure.update_yaxes(autorange="reversed")
+    figure.update_yaxes(autorange="reversed", automargin=True)
     layout = _LAYOUT | {"height": 140 + 56 * len(names)}
-    return figure.update_layout(layout, barmode="stack", legend={"orientation": "h", "y": 1.12})
+    legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "traceorder": "normal"}
+    return figure.update_layout(layout, barmode="stack", legend=legend)
 
 
 def gadget_drawing(graph: "nx.DiGraph[str]") -> go.Figure:
@@ -79,21 +88,21 @@ def gadget_drawing(graph: "nx.DiGraph[str]") -> go.Figure:
         figure.add_scatter(x=x, y=y, mode="lines", line=line, name=name, hoverinfo="skip")
     for node, data in graph.nodes(data=True):
         hidden = data["floor"] == 1
-        shown = f"{node}: v·u = {data['product']:+.4f}" if hidden else node
-        figure.add_scatter(
-            x=[places[node][0]],
-            y=[places[node][1]],
-            mode="markers" if hidden else "markers+text",
-            marker={
-                "size": 12 if hidden else 34,
-                "color": PRUNED if not data.get("kept", True) else KEPT,
-            },
-            text=[node],
-            textfont={"color": "white"},
-            hovertext=[shown],
-            hoverinfo="text",
-            showlegend=False,
+        colour = KEPT if data.get("kept", True) else PRUNED
+        figure.add_annotation(
+            x=places[node][0],
+            y=places[node][1],
+            text=f"{node}: {data['product']:+.4f}" if hidden else f"<b>{node}</b>",
+            showarrow=False,
+            bgcolor="white" if hidden else KEPT,
+            bordercolor=colour,
+            borderpad=2 if hidden else 8,
+            font={"size": 12 if hidden else 16, "color": "#1f2933" if hidden else "white"},
+            opacity=1.0 if data.get("kept", True) else 0.75,
         )
+    num_hidden = sum(data["floor"] == 1 for _, data in graph.nodes(data=True))
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
-    return figure.update_layout(_LAYOUT | {"height": 460}, legend={"orientation": "h", "y": 1.08})
+    layout = _LAYOUT | {"height": 140 + 24 * num_hidden}
+    legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "traceorder": "reversed"}
+    return figure.update_layout(layout, legend=legend)

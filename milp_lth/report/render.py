@@ -64,10 +64,14 @@ def _asked(run: "Run") -> dict[str, Any]:
         "construction": settings.construction,
         "width": ", ".join(str(layer.drawn.width) for layer in run.reduction.layers),
         "assignment": settings.assignment,
-        "objective": str(settings.make_objective()),
+        "objective": settings.objective,
         "solver": settings.solver,
         "seed": settings.seed,
     }
+    if settings.tolerance is not None:
+        asked["tolerance"] = f"{settings.tolerance:g}"
+    if settings.size is not None:
+        asked["size"] = settings.size
     if settings.time_limit is not None:
         asked["time limit"] = f"{settings.time_limit:g} s"
     return asked
@@ -92,7 +96,7 @@ def _edges(run: "Run", ledger: Ledger) -> tuple[list[str], list[int], list[int]]
     pruned: list[int] = []
     for k, layer in enumerate(run.assemble(ledger).layers):
         for matrix, mask in (("U", layer.u_mask), ("V", layer.v_mask)):
-            names.append(f"{run.network.layers[k].name}: {matrix}")
+            names.append(f"layer {run.network.layers[k].name}, {matrix}")
             kept.append(int(mask.sum()))
             pruned.append(mask.numel() - kept[-1])
     return names, kept, pruned

@@ -52,7 +52,7 @@ def test_it_shows_in_a_browser_without_network(finished_run: Path) -> None:
         assert page.locator("h1").inner_text() == "A ticket for wine-mlp"
         assert page.locator("#errors .bars path").count() > 3
         assert page.locator("#edges .bars path").count() >= 8
-        assert page.locator("#gadget .scatterlayer .trace").count() > 5
+        assert page.locator("#gadget .annotation").count() > 5
         assert "100.00 %" in page.locator(".headline").inner_text()
         browser.close()
     assert errors == []
