@@ -3,13 +3,10 @@
 from typing import Any
 
 
-def print_figures(figures: dict[str, Any]) -> None:
-    """Print the figures of a run as a table."""
-    from rich.console import Console
-    from rich.table import Table
-
+def figure_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what is worth knowing about a run, line by line: name and value."""
     edges, ticket, weights = figures["edges"], figures["ticket"], figures["weights"]
-    rows = [
+    return [
         ("accuracy, target → ticket", _accuracies(figures)),
         ("agreement with the target", f"{100 * ticket['agreement']:.2f} %"),
         (
@@ -38,8 +35,15 @@ def print_figures(figures: dict[str, Any]) -> None:
             f"{figures['seconds']['solve']:.2f} / {figures['seconds']['total']:.2f}",
         ),
     ]
+
+
+def print_figures(figures: dict[str, Any]) -> None:
+    """Print the figures of a run as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    for name, value in rows:
+    for name, value in figure_rows(figures):
         table.add_row(name, value)
     console = Console()
     console.print(table)

@@ -1,0 +1,34 @@
+"""Sphinx: read docs/*.md and the docstrings; needs no network."""
+
+from milp_lth import __version__
+
+project = "milp_lth"
+author = "the milp_lth authors"
+project_copyright = "the milp_lth authors, Apache-2.0"
+release = version = __version__
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_click",
+]
+exclude_patterns = ["_build", "measurements"]
+
+html_theme = "furo"
+html_title = f"milp_lth {release}"
+html_show_sourcelink = False
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+default_role = "code"  # docstrings name things in single backticks
+python_use_unqualified_type_names = True
