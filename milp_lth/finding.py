@@ -54,7 +54,7 @@ def find_ticket(
     >>> target = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
     >>> ticket = find_ticket(target)
     >>> x = torch.randn(100, 4)
-    >>> float((ticket(x) - target(x)).abs().max()) < 0.01
+    >>> (ticket(x) - target(x)).abs().max().item() < 0.01
     True
     """
     reduction = reduce(
