@@ -2,37 +2,29 @@
 
 import hashlib
 import json
-import math
 import os
-import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from instances.files import write_atomically
 from milp_lth.assembly import assemble
 from milp_lth.evaluation import Evaluation, evaluate
 from milp_lth.ledger import ContradictionError, Ledger
 from milp_lth.network import Network, read_network
 from milp_lth.reduction import Reduction, reduce
 from milp_lth.run_settings import RunSettings
-from milp_lth.solving import solve_chunks
 from milp_lth.targets.data import Data, random_data
 from milp_lth.targets.files import load_target, load_written_target
 from milp_lth.targets.named import NAMED_TARGETS, load_data
 from milp_lth.ticket import Ticket
-from milp_lth.ticket_files import save_ticket
 from solvers.solution import Status
 
 FORMAT = "milp_lth run/1"
 SETTINGS, TARGET, TICKET, REPORT = (
     "settings.json", "target.safetensors", "ticket.safetensors", "report.html"
 )  # fmt: skip
-OnProgress = Callable[[int, int, float], None]
-"""Called with the rows solved, the rows in all, and the worst error so far."""
 
 
 class Run:
@@ -65,65 +57,6 @@ class Run:
         self.target_file = self.folder / TARGET if where is None else Path(where)
         self.data = load_run_data(self.settings, self.network, (float(low), float(high)))
         self.reduction = reduce_for(self.settings, self.network, self.data.input_range)
-
-    def execute(
-        self,
-        on_progress: OnProgress | None = None,
-        should_stop: Callable[[], bool] = lambda: False,
-    ) -> dict[str, Any]:
-        """Solve what is not solved yet, assemble and evaluate the ticket, write the report.
-
-        Parameters
-        ----------
-        on_progress
-            Told of the rows solved.
-        should_stop
-            Asked after every chunk; when it says yes, KeyboardInterrupt is raised and the folder
-            can be continued later.
-
-        Returns
-        -------
-        dict
-            The figures, as ``milp-lth run --json`` prints them.
-        """
-        began = time.perf_counter()
-        with Ledger(self.folder) as ledger:
-            self._solve(ledger, on_progress, should_stop)
-            ticket = self.assemble(ledger)
-            save_ticket(ticket, self.folder / TICKET)
-            figures = self.figures(ledger, self.evaluate(ticket))
-            figures["seconds"] = {
-                "solve": sum(chunk.seconds for chunk in ledger.chunks()),
-                "total": time.perf_counter() - began,
-            }
-            ledger.put_figures(figures)
-            self.write_report(ledger)
-            ledger.put_figures({"digests": self.digests(ledger)})
-        return figures | {"out": str(self.folder)}
-
-    def _solve(
-        self, ledger: Ledger, on_progress: OnProgress | None, should_stop: Callable[[], bool]
-    ) -> None:
-        known = ledger.known()
-        limit = math.inf if self.settings.time_limit is None else self.settings.time_limit
-        done, worst = 0, 0.0
-        for recorded in ledger.chunks():
-            done += recorded.stop - recorded.start
-            worst = max(worst, float(recorded.error.max()))
-        for chunk in solve_chunks(
-            self.reduction,
-            self.settings.make_solver(),
-            time_limit=limit,
-            chunk_rows=self.chunk_rows,
-            skip=lambda part, start: (part, start) in known,
-        ):
-            ledger.put(chunk.part, chunk.start, chunk.stop, chunk.solution)
-            done += chunk.stop - chunk.start
-            worst = max(worst, float(chunk.solution.error.max()))
-            if on_progress is not None:
-                on_progress(done, self.reduction.num_rows, worst)
-            if should_stop():
-                raise KeyboardInterrupt
 
     def assemble(self, ledger: Ledger) -> Ticket:
         """Put the recorded masks into the random network.
@@ -184,33 +117,6 @@ class Run:
             },
             "layers": [asdict(layer) for layer in evaluation.layers],
         }
-
-    def rewrite_report(self) -> Path:
-        """Write ``report.html`` again from what is recorded, and record that it was.
-
-        Raises
-        ------
-        ValueError
-            When the run is not complete.
-        """
-        with Ledger(self.folder) as ledger:
-            figures = ledger.figures()
-            if "digests" not in figures:
-                raise ValueError(
-                    f"{self.folder}: the run is not complete: milp-lth resume {self.folder}"
-                )
-            path = self.write_report(ledger)
-            # only the report's own digest: a change elsewhere must still be found by check
-            ledger.put_figures({"digests": figures["digests"] | {REPORT: sha256(path)}})
-        return path
-
-    def write_report(self, ledger: Ledger) -> Path:
-        """Write ``report.html`` from what is recorded."""
-        from milp_lth.report.render import render
-
-        path = self.folder / REPORT
-        write_atomically(path, render(self, ledger).encode())
-        return path
 
     def digests(self, ledger: Ledger) -> dict[str, str]:
         """Return the SHA-256 of every file of the folder."""

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from milp_lth.execution import execute
 from milp_lth.run import Run
 from milp_lth.run_creation import create_run
 from milp_lth.run_settings import RunSettings
@@ -37,7 +38,7 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = create_run(
         RunSettings(target="wine-mlp", width=(16, 10)), tmp_path_factory.mktemp("run")
     )
-    Run(folder).execute()
+    execute(Run(folder))
     return folder
 
 

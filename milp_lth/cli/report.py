@@ -10,9 +10,10 @@ from milp_lth.cli.options import as_json, print_json
 @as_json
 def command(folder: str, as_json: bool) -> None:
     """Write report.html of the run in FOLDER again."""
+    from milp_lth.execution import rewrite_report
     from milp_lth.run import Run
 
-    path = str(Run(folder).rewrite_report())
+    path = str(rewrite_report(Run(folder)))
     if as_json:
         print_json({"report": path})
     else:

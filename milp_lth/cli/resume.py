@@ -3,7 +3,7 @@
 import click
 
 from milp_lth.cli.options import as_json
-from milp_lth.cli.run import execute
+from milp_lth.cli.run import carry_out
 
 
 @click.command(name="resume")
@@ -11,4 +11,4 @@ from milp_lth.cli.run import execute
 @as_json
 def command(folder: str, as_json: bool) -> int:
     """Continue the run in FOLDER where it stopped."""
-    return execute(folder, as_json)
+    return carry_out(folder, as_json)

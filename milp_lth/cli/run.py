@@ -59,20 +59,21 @@ def command(as_json: bool, width: str | None, out: str | None, **options: Any) -
 
     settings = RunSettings(width=_width(width), **options)
     folder = create_run(settings, out)
-    return execute(str(folder), as_json)
+    return carry_out(str(folder), as_json)
 
 
-def execute(folder: str, quiet: bool) -> int:
+def carry_out(folder: str, quiet: bool) -> int:
     """Carry a run to its end and print its figures; return the exit code."""
     from milp_lth.cli.figures import print_figures
     from milp_lth.cli.interrupts import Interrupts
     from milp_lth.cli.main import OK, OUT_OF_TOLERANCE
     from milp_lth.cli.progress import Progress
+    from milp_lth.execution import execute
     from milp_lth.run import Run
 
     try:
         with Progress("weights", quiet=quiet) as progress, Interrupts() as interrupts:
-            figures = Run(folder).execute(progress, interrupts.asked)
+            figures = execute(Run(folder), progress, interrupts.asked)
     except KeyboardInterrupt:
         click.echo(f"milp-lth: interrupted; continue with: milp-lth resume {folder}", err=True)
         raise

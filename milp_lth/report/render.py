@@ -3,7 +3,7 @@
 The page is a function of the records alone, so the same run gives the same bytes.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -13,15 +13,13 @@ from instances.objectives import Closest
 from milp_lth.ledger import Ledger
 from milp_lth.report.gadget import gadget
 from milp_lth.report.plots import edges_per_layer, error_histogram, gadget_drawing
+from milp_lth.run import Run
 from milp_lth.theory.median_error import median_error
-
-if TYPE_CHECKING:
-    from milp_lth.run import Run
 
 _NUM_BLOCKS = 10
 
 
-def render(run: "Run", ledger: Ledger) -> str:
+def render(run: Run, ledger: Ledger) -> str:
     """Return the page as HTML text."""
     figures = ledger.figures()
     errors, predicted = _errors(run, ledger)
@@ -53,7 +51,7 @@ def render(run: "Run", ledger: Ledger) -> str:
     )
 
 
-def _asked(run: "Run") -> dict[str, Any]:
+def _asked(run: Run) -> dict[str, Any]:
     settings = run.settings
     asked = {
         "target": settings.target,
@@ -77,7 +75,7 @@ def _asked(run: "Run") -> dict[str, Any]:
     return asked
 
 
-def _errors(run: "Run", ledger: Ledger) -> tuple[Any, float | None]:
+def _errors(run: Run, ledger: Ledger) -> tuple[Any, float | None]:
     """Return all errors, and the median that theory predicts for them where it says anything."""
     errors, medians = [], []
     for chunk in ledger.chunks():
@@ -89,7 +87,7 @@ def _errors(run: "Run", ledger: Ledger) -> tuple[Any, float | None]:
     return np.concatenate(errors), predicted
 
 
-def _edges(run: "Run", ledger: Ledger) -> tuple[list[str], list[int], list[int]]:
+def _edges(run: Run, ledger: Ledger) -> tuple[list[str], list[int], list[int]]:
     """Count kept and pruned edges of U and V of every layer."""
     names: list[str] = []
     kept: list[int] = []
@@ -102,7 +100,7 @@ def _edges(run: "Run", ledger: Ledger) -> tuple[list[str], list[int], list[int]]
     return names, kept, pruned
 
 
-def _weakest_blocks(run: "Run") -> list[dict[str, Any]]:
+def _weakest_blocks(run: Run) -> list[dict[str, Any]]:
     """Return the inputs that the fewest units serve: where errors are largest."""
     blocks: list[dict[str, Any]] = []
     for part in run.reduction.parts:
@@ -111,7 +109,7 @@ def _weakest_blocks(run: "Run") -> list[dict[str, Any]]:
     return sorted(blocks, key=lambda b: b["usable"])[:_NUM_BLOCKS]
 
 
-def _gadget(run: "Run", ledger: Ledger) -> Any:
+def _gadget(run: Run, ledger: Ledger) -> Any:
     """Take the largest weight of the first part."""
     part = run.reduction.parts[0]
     row = int(np.abs(part.layer.targets(part.half)).argmax())

@@ -19,7 +19,8 @@ import numpy as np
 from instances.arrays import BoolArray
 from instances.milp import MILP
 from instances.subset_sum import SubsetSum
-from solvers.solver import OnEvent, Proposal, Reported, nothing_known, put_rows
+from solvers.row_by_row import row_by_row
+from solvers.solver import OnEvent, Proposal, Reported
 
 _TUNED = (
     "preprocess off",  # CBC 2.10.3 with it calls 5 kept candidates optimal where 2 suffice
@@ -66,17 +67,11 @@ class Cbc:
         on_event: OnEvent | None = None,
     ) -> Proposal:
         """Solve row by row, each with its share of the time that is left."""
-        deadline = time.monotonic() + time_limit
-        whole = nothing_known(instance, start)
-        for b in range(len(instance)):
-            share = (deadline - time.monotonic()) / (len(instance) - b)
-            if share <= 0:
-                break
-            part = self._row(instance, b, share)
-            put_rows(whole, b, part)
-            if on_event is not None:
-                on_event(b, part)
-        return whole
+
+        def propose_row(b: int, seconds: float) -> Proposal:
+            return self._row(instance, b, seconds)
+
+        return row_by_row(instance, time_limit, propose_row, start=start, on_event=on_event)
 
     def _row(self, instance: SubsetSum, b: int, seconds: float) -> Proposal:
         deadline = time.monotonic() + seconds

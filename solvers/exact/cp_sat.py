@@ -17,7 +17,8 @@ from instances.arrays import BoolArray
 from instances.objectives import FixedSize
 from instances.subset_sum import SubsetSum
 from solvers.exact.scaling import exact_error, round_row, scale, scale_row
-from solvers.solver import OnEvent, Proposal, Reported, nothing_known, put_rows
+from solvers.row_by_row import row_by_row
+from solvers.solver import OnEvent, Proposal, Reported
 
 
 class _Row(NamedTuple):
@@ -68,19 +69,14 @@ class CpSat:
         on_event: OnEvent | None = None,
     ) -> Proposal:
         """Solve row by row, each with its share of the time that is left."""
-        deadline = time.monotonic() + time_limit
-        whole = nothing_known(instance, start)
         fits = scale(instance).fits
-        whole.stats["num_rounded"] = float((~fits).sum())
-        for b in range(len(instance)):
-            share = (deadline - time.monotonic()) / (len(instance) - b)
-            if share <= 0:
-                break
+
+        def propose_row(b: int, seconds: float) -> Proposal:
             hint = None if start is None else start[b]
-            part = _Search(self, instance, b, bool(fits[b]), hint, on_event).run(share)
-            put_rows(whole, b, part)
-            if on_event is not None:
-                on_event(b, part)
+            return _Search(self, instance, b, bool(fits[b]), hint, on_event).run(seconds)
+
+        whole = row_by_row(instance, time_limit, propose_row, start=start, on_event=on_event)
+        whole.stats["num_rounded"] = float((~fits).sum())
         return whole
 
 

@@ -11,6 +11,7 @@ import pytest
 import safetensors
 import safetensors.numpy
 
+from milp_lth.execution import execute, write_report
 from milp_lth.ledger import Ledger
 from milp_lth.run import REPORT, SETTINGS, TARGET, TICKET, Run
 from milp_lth.run_creation import create_run
@@ -215,7 +216,7 @@ def test_a_false_claim_of_optimality_is_found_by_the_second_method(run_copy: Pat
         ticket = run.assemble(ledger)
         save_ticket(ticket, run_copy / TICKET)
         ledger.put_figures(run.figures(ledger, run.evaluate(ticket)))
-        run.write_report(ledger)
+        write_report(run, ledger)
         ledger.put_figures({"digests": run.digests(ledger)})
     problems = check_run(run_copy, every_row=True)
     assert len(problems) == len(rows)
@@ -225,6 +226,6 @@ def test_a_false_claim_of_optimality_is_found_by_the_second_method(run_copy: Pat
 def test_infeasible_rows_are_proved_again(tmp_path: Path) -> None:
     settings = RunSettings(target="wine-mlp", width=6, objective="sparsest", tolerance=0.001)
     folder = create_run(settings, tmp_path / "run")
-    figures = Run(folder).execute()
+    figures = execute(Run(folder))
     assert figures["status"]["INFEASIBLE"] > 0
     assert check_run(folder) == []

@@ -1,0 +1,112 @@
+"""Carrying a run to its end, from wherever it stands."""
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from instances.files import write_atomically
+from milp_lth.ledger import Ledger
+from milp_lth.report.render import render
+from milp_lth.run import REPORT, TICKET, Run, sha256
+from milp_lth.solving import solve_chunks
+from milp_lth.ticket_files import save_ticket
+
+DIGESTS = "digests"
+"""The figure that seals a finished run."""
+
+OnProgress = Callable[[int, int, float], None]
+"""Called with the rows solved, the rows in all, and the worst error so far."""
+
+
+def execute(
+    run: Run,
+    on_progress: OnProgress | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Solve what is not solved yet, assemble and evaluate the ticket, write the report.
+
+    A run that is finished is left as it is.
+
+    Parameters
+    ----------
+    run
+        The run.
+    on_progress
+        Told of the rows solved.
+    should_stop
+        Asked after every chunk; when it says yes, KeyboardInterrupt is raised and the folder can
+        be continued later.
+
+    Returns
+    -------
+    dict
+        The figures, as ``milp-lth run --json`` prints them.
+    """
+    began = time.perf_counter()
+    with Ledger(run.folder) as ledger:
+        figures = ledger.figures()
+        if DIGESTS not in figures:
+            _solve(run, ledger, on_progress, should_stop)
+            ticket = run.assemble(ledger)
+            save_ticket(ticket, run.folder / TICKET)
+            figures = run.figures(ledger, run.evaluate(ticket))
+            figures["seconds"] = {
+                "solve": sum(chunk.seconds for chunk in ledger.chunks()),
+                "total": time.perf_counter() - began,
+            }
+            ledger.put_figures(figures)
+            write_report(run, ledger)
+            ledger.put_figures({DIGESTS: run.digests(ledger)})
+    return {k: v for k, v in figures.items() if k != DIGESTS} | {"out": str(run.folder)}
+
+
+def rewrite_report(run: Run) -> Path:
+    """Write ``report.html`` of a finished run again, and record that it was.
+
+    Raises
+    ------
+    ValueError
+        When the run is not finished.
+    """
+    with Ledger(run.folder) as ledger:
+        digests = ledger.figures().get(DIGESTS)
+        if digests is None:
+            raise ValueError(f"{run.folder}: not finished: milp-lth resume {run.folder}")
+        path = write_report(run, ledger)
+        # only the report's own digest: a change elsewhere must still be found by check
+        ledger.put_figures({DIGESTS: digests | {REPORT: sha256(path)}})
+    return path
+
+
+def write_report(run: Run, ledger: Ledger) -> Path:
+    """Write ``report.html`` from what is recorded."""
+    path = run.folder / REPORT
+    write_atomically(path, render(run, ledger).encode())
+    return path
+
+
+def _solve(
+    run: Run, ledger: Ledger, on_progress: OnProgress | None, should_stop: Callable[[], bool]
+) -> None:
+    known = ledger.known()
+    limit = math.inf if run.settings.time_limit is None else run.settings.time_limit
+    done, worst = 0, 0.0
+    for recorded in ledger.chunks():
+        done += recorded.stop - recorded.start
+        worst = max(worst, float(recorded.error.max()))
+    for chunk in solve_chunks(
+        run.reduction,
+        run.settings.make_solver(),
+        time_limit=limit,
+        chunk_rows=run.chunk_rows,
+        skip=lambda part, start: (part, start) in known,
+    ):
+        ledger.put(chunk.part, chunk.start, chunk.stop, chunk.solution)
+        done += chunk.stop - chunk.start
+        worst = max(worst, float(chunk.solution.error.max()))
+        if on_progress is not None:
+            on_progress(done, run.reduction.num_rows, worst)
+        if should_stop():
+            raise KeyboardInterrupt
