@@ -1,6 +1,7 @@
 """The source network: random, over-parameterized, untrained, and determined by a few numbers."""
 
 from dataclasses import dataclass
+from operator import index
 
 import numpy as np
 
@@ -40,6 +41,12 @@ class Source:
     distribution: str = "uniform"
 
     def __post_init__(self) -> None:
+        if self.width is not None:
+            several = isinstance(self.width, tuple)
+            widths = self.width if isinstance(self.width, tuple) else (self.width,)
+            whole = tuple(index(w) for w in widths)
+            object.__setattr__(self, "width", whole if several else whole[0])
+        object.__setattr__(self, "seed", index(self.seed))
         Stream(self.seed).key()
         if self.construction != "two-layer":
             raise ValueError(f"unknown construction {self.construction!r}: choose two-layer")

@@ -47,8 +47,8 @@ REGISTRY: dict[str, Entry] = {
     "cbc-default": Entry(
         "solvers.exact.cbc:Cbc",
         "pulp",
-        True,
-        "CBC with its own settings, for comparison; what it claims is shown, not believed",
+        False,
+        "CBC with its own settings, for comparison; its claims are shown, not believed",
         parameters={"tuned": False},
     ),
     "greedy": Entry(

@@ -63,6 +63,11 @@ def test_the_readme_table_has_the_rows_that_are_printed(finished_run: Path) -> N
     assert [re.split(r"  +", line)[0] for line in table.splitlines()[:-1]] == [r[0] for r in rows]
 
 
+def test_examples_use_the_public_face_alone() -> None:
+    for name, code in blocks("python"):
+        assert not re.search(r"(?:from|import) (?:instances|solvers|milp_lth\.)", code), name
+
+
 def test_links_and_pictures_are_there() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):

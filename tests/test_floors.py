@@ -16,8 +16,8 @@ BELOW = {
 }  # fmt: skip
 OWN_FILES = {  # a backend's library is imported in its own file alone, and there on use
     "torch": {"solvers/heuristic/greedy.py"},
-    "ortools": {"solvers/exact/cp_sat.py", "solvers/exact/cbc.py"},
-    "pulp": {"solvers/exact/cbc.py"},
+    "ortools": {"solvers/exact/clash.py"},
+    "pulp": {"solvers/exact/clash.py"},
 }
 
 

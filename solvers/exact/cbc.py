@@ -11,7 +11,6 @@ https://github.com/coin-or/Cbc, https://coin-or.github.io/pulp
 import math
 import time
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ import numpy as np
 from instances.arrays import BoolArray
 from instances.milp import MILP
 from instances.subset_sum import SubsetSum
+from solvers.exact.clash import import_pulp
 from solvers.row_by_row import row_by_row
 from solvers.solver import OnEvent, Proposal, Reported
 
@@ -104,7 +104,7 @@ class Cbc:
         self, milp: MILP, size: float, seconds: float
     ) -> tuple[str, np.ndarray[Any, Any] | None, float]:
         """Run CBC; return its status, its variables or None, and its objective."""
-        pulp = _pulp()
+        pulp = import_pulp()
         if (milp.row_lower > milp.row_upper).any():  # a narrowed row that nothing can meet
             return "Infeasible", None, math.nan
         factor = 2.0 ** round(math.log2(1e6 / size)) if self.tuned and size > 0 else 1.0
@@ -170,12 +170,3 @@ def _model(pulp: Any, milp: MILP, factor: float) -> tuple[Any, list[Any], float]
         if np.isfinite(upper):
             problem += terms <= upper
     return problem, variables, weight
-
-
-def _pulp() -> Any:
-    """Import PuLP, after OR-Tools where highspy could otherwise keep OR-Tools from loading."""
-    if find_spec("highspy") is not None:
-        import ortools.sat.python.cp_model  # noqa: F401
-    import pulp
-
-    return pulp

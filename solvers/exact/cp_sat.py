@@ -16,7 +16,8 @@ import numpy as np
 from instances.arrays import BoolArray
 from instances.objectives import FixedSize
 from instances.subset_sum import SubsetSum
-from solvers.exact.scaling import exact_error, round_row, scale, scale_row
+from solvers.exact.clash import import_cp_model
+from solvers.exact.scaling import proven_bound, round_row, scale, scale_row
 from solvers.row_by_row import row_by_row
 from solvers.solver import OnEvent, Proposal, Reported
 
@@ -160,14 +161,13 @@ class _Search:
         if status == "OPTIMAL":
             self._smallest_mask(round(solver.value(error)), size, window, deadline)
             if self.row.slack == 0 and not self.instance.counts:
-                self.bound = exact_error(self.instance, self.b, self.mask)
+                self.bound = proven_bound(self.instance, self.b, self.mask)
 
     def _smallest_mask(
         self, error: int, size: int | None, window: tuple[int, int], deadline: float
     ) -> None:
         """Among the masks with this error find the smallest, read as an integer."""
-        from ortools.sat.python import cp_model
-
+        cp_model = import_cp_model()
         model, x, total = self._model()
         sums = sorted({self.row.target - error, self.row.target + error})
         allowed = [s for s in sums if window[0] <= s <= window[1]]
@@ -185,8 +185,7 @@ class _Search:
                 model.add(x[k] == int(self.mask[k]))
 
     def _model(self) -> tuple[Any, list[Any], Any]:
-        from ortools.sat.python import cp_model
-
+        cp_model = import_cp_model()
         model = cp_model.CpModel()
         available = self.instance.available
         x = [
@@ -199,8 +198,7 @@ class _Search:
         return model, x, total
 
     def _solve(self, model: Any, x: list[Any], deadline: float) -> tuple[Any, str]:
-        from ortools.sat.python import cp_model
-
+        cp_model = import_cp_model()
         solver = cp_model.CpSolver()
         left = deadline - time.monotonic()
         if left <= 0:

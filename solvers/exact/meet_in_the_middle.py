@@ -21,7 +21,7 @@ from instances.compiled import compilable, compiled
 from instances.objectives import FixedSize
 from instances.subset_sum import SubsetSum
 from solvers.cores import num_cores
-from solvers.exact.scaling import Scaled, as_objects, exact_error, scale, scale_row
+from solvers.exact.scaling import Scaled, as_objects, proven_bound, scale, scale_row
 from solvers.solver import OnEvent, Proposal, Reported, nothing_known, put_rows
 
 MAX_CANDIDATES = 40
@@ -149,8 +149,11 @@ def _bounds(instance: SubsetSum, scaled: Scaled, mask: BoolArray, proven: BoolAr
     sums = np.where(mask, scaled.coefficients, 0).sum(axis=1)
     # one correctly rounded subtraction of exact numbers, where the sum has 53 bits at most
     bound = np.abs(instance.targets - np.ldexp(sums.astype(np.float64), scaled.exponent - 2))
-    for r in np.flatnonzero(~scaled.fits | (np.abs(sums) >= 2**55)):
-        bound[r] = exact_error(instance, int(r), mask[r])
+    doubtful = ~scaled.fits | (np.abs(sums) >= 2**55)
+    if instance.tolerance is not None:
+        doubtful |= bound == instance.tolerance
+    for r in np.flatnonzero(doubtful & proven):
+        bound[r] = proven_bound(instance, int(r), mask[r])
     return np.where(proven, bound, np.inf)
 
 

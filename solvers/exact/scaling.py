@@ -18,10 +18,11 @@ from instances.compiled import compiled
 from instances.subset_sum import SubsetSum
 
 _MAX_SUM = 2.0**57  # units; quarters and their differences then stay below 2**61
+_TINY, _FAR = 2.0**-900, 2.0**60  # targets and tolerances, in units, that floats can still compare
 
 
 class Scaled(NamedTuple):
-    """Rows in quarters of their units. Rows that do not `fit` in 61 bits are all zero."""
+    """Rows in quarters of their units. Rows that 64 bits cannot hold do not `fit`: they are 0."""
 
     coefficients: IntArray
     """Shape (b, n), 0 where a candidate is unavailable."""
@@ -41,29 +42,31 @@ def scale(instance: SubsetSum) -> Scaled:
     if instance.available is not None:
         a = np.where(instance.available, a, 0.0)
     exponent, total = _units(np.ascontiguousarray(a).view(np.int64), np.abs(a))
-    fits = total <= _MAX_SUM
-    exponent[~fits] = 0
+    t, t_fits = _divided(instance.targets, exponent)
+    limit = np.full(len(t), instance.tolerance or 0.0)
+    tolerance, tolerance_fits = _divided(limit, exponent)
+    fits = (total <= _MAX_SUM) & t_fits & tolerance_fits
+    exponent[~fits], total[~fits], t[~fits], tolerance[~fits] = 0, 0.0, 0.0, 0.0
     quarters = np.ldexp(np.where(fits[:, None], a, 0.0), 2 - exponent[:, None]).astype(np.int64)
-    beyond = np.where(fits, total, 0.0) + 2.0  # as far as any target need be from 0
-    t = _divided(instance.targets, exponent)
-    whole = np.floor(t)
-    rest = t - whole
-    quarter = np.where(rest == 0, 0, np.where(rest < 0.5, 1, np.where(rest == 0.5, 2, 3)))
+    # as far from 0 as any target need be: more than the total, which was rounded
+    beyond = (total * (1 + 2.0**-40)).astype(np.int64) + 2
+    whole = np.floor(t).astype(np.int64)
+    rest = t - np.trunc(t)  # exact; t - floor(t) would be rounded where t is just below 0
+    middle = np.where(rest < 0, -0.5, 0.5)
+    quarter = np.where(rest == 0, 0, np.where(rest < middle, 1, np.where(rest == middle, 2, 3)))
     quarter[np.abs(whole) > beyond] = 0
-    target = 4 * np.clip(whole, -beyond, beyond).astype(np.int64) + quarter
-    if instance.tolerance is None:
-        low, high = -4 * beyond, 4 * beyond
-    else:
-        tolerance = _divided(np.full(len(t), instance.tolerance), exponent)
-        low = -4 * np.clip(_floor_of_sum(-t, tolerance), -beyond, beyond)
-        high = 4 * np.clip(_floor_of_sum(t, tolerance), -beyond, beyond)
-    return Scaled(quarters, target, low.astype(np.int64), high.astype(np.int64), exponent, fits)
+    target = 4 * np.clip(whole, -beyond, beyond) + quarter
+    low, high = -beyond, beyond
+    if instance.tolerance is not None:
+        low = -np.clip(_floor_of_sum(-t, tolerance), -beyond, beyond)
+        high = np.clip(_floor_of_sum(t, tolerance), -beyond, beyond)
+    return Scaled(quarters, target, 4 * low, 4 * high, exponent, fits)
 
 
 def scale_row(instance: SubsetSum, b: int) -> tuple[list[int], int, int, int, Fraction]:
     """Express one row exactly in whole numbers of any size; its last entry is the unit."""
     numbers = _row(instance, b)
-    unit = Fraction(1, max(a.denominator for a in numbers)) if numbers else Fraction(1)
+    unit = min((_lowest_bit(a) for a in numbers if a), default=Fraction(1))
     return _in_quarters(instance, b, [a / unit for a in numbers], unit)
 
 
@@ -81,10 +84,17 @@ def round_row(instance: SubsetSum, b: int) -> tuple[list[int], int, int, int, Fr
     return _in_quarters(instance, b, rounded, unit)
 
 
-def exact_error(instance: SubsetSum, b: int, mask: BoolArray) -> float:
-    """Return |target − sum| of one row, correctly rounded."""
+def proven_bound(instance: SubsetSum, b: int, mask: BoolArray) -> float:
+    """Return the error of a row's best mask, correctly rounded, as a bound.
+
+    Infinite where it exceeds the tolerance by so little that rounding would hide it.
+    """
     kept = [a for a, keep in zip(_row(instance, b), mask, strict=True) if keep]
-    return float(abs(Fraction(float(instance.targets[b])) - sum(kept)))
+    error = abs(Fraction(float(instance.targets[b])) - sum(kept))
+    tolerance = instance.tolerance
+    if tolerance is not None and float(error) <= tolerance < error:
+        return float("inf")
+    return float(error)
 
 
 def _row(instance: SubsetSum, b: int) -> list[Fraction]:
@@ -108,6 +118,10 @@ def _in_quarters(
     if instance.tolerance is None:
         low, high = -int(4 * beyond), int(4 * beyond)
     return [4 * int(a) for a in coefficients], target, low, high, unit
+
+
+def _lowest_bit(a: Fraction) -> Fraction:
+    return Fraction(a.numerator & -a.numerator, a.denominator)
 
 
 @compiled
@@ -141,24 +155,23 @@ def _units(bits, magnitudes):  # type: ignore[no-untyped-def]
     return exponent, total
 
 
-def _divided(values: FloatArray, exponent: NDArray[np.int32]) -> FloatArray:
-    """Divide by two to the power `exponent`; what would vanish becomes tiny instead."""
+def _divided(values: FloatArray, exponent: NDArray[np.int32]) -> tuple[FloatArray, BoolArray]:
+    """Divide by two to the power `exponent`; say where the quotient is exact and fits 64 bits."""
     with np.errstate(over="ignore", under="ignore"):
         quotient = np.ldexp(values, -exponent)
-    vanished = (np.abs(quotient) < 2.0**-900) & (values != 0)
-    return np.clip(
-        np.where(vanished, np.copysign(2.0**-900, values), quotient), -(2.0**62), 2.0**62
-    )
+    size = np.abs(quotient)
+    return quotient, (values == 0) | ((size >= _TINY) & (size <= _FAR))
 
 
-def _floor_of_sum(x: FloatArray, y: FloatArray) -> FloatArray:
+def _floor_of_sum(x: FloatArray, y: FloatArray) -> IntArray:
     """⌊x + y⌋ for y ≥ 0, as if x + y were not rounded."""
-    x_whole, y_whole = np.floor(x), np.floor(y)
-    x_rest, y_rest = x - x_whole, y - y_whole
+    x_whole, y_whole = np.trunc(x), np.trunc(y)
+    x_rest, y_rest = x - x_whole, y - y_whole  # exact
     s = x_rest + y_rest
     lost = (x_rest - (s - (s - x_rest))) + (y_rest - (s - x_rest))  # Knuth's two-sum
-    carry = (s > 1) | ((s == 1) & (lost >= 0))
-    return np.asarray(x_whole + y_whole + carry, dtype=np.float64)
+    below = (s == np.floor(s)) & (lost < 0)
+    carry = np.floor(s).astype(np.int64) - below
+    return np.asarray(x_whole.astype(np.int64) + y_whole.astype(np.int64) + carry)
 
 
 def as_objects(row: tuple[list[int], int, int, int, Fraction]) -> tuple[Any, Any, Any, Any]:

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
+import torch
+from torch import nn
 
 from milp_lth.execution import execute, write_report
 from milp_lth.ledger import Ledger
@@ -229,3 +231,28 @@ def test_infeasible_rows_are_proved_again(tmp_path: Path) -> None:
     figures = execute(Run(folder))
     assert figures["status"]["INFEASIBLE"] > 0
     assert check_run(folder) == []
+
+
+def test_a_large_target_stays_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    torch.save(nn.Sequential(nn.Linear(3, 2)).state_dict(), tmp_path / "net.pt")
+    monkeypatch.setattr("milp_lth.run_creation.LARGE_TARGET", 10)
+    settings = RunSettings(target=str(tmp_path / "net.pt"), width=10)
+    folder = create_run(settings, tmp_path / "run")
+    execute(Run(folder))
+    assert not (folder / TARGET).exists()
+    assert check_run(folder) == []
+    torch.manual_seed(1)
+    torch.save(nn.Sequential(nn.Linear(3, 2)).state_dict(), tmp_path / "net.pt")
+    assert check_run(folder) != []
+    (tmp_path / "net.pt").unlink()
+    with pytest.raises(ValueError, match=r"net\.pt"):
+        check_run(folder)
+
+
+def test_a_finished_run_is_not_sealed_anew(run_copy: Path) -> None:
+    figures = execute(Run(run_copy))
+    assert figures["out"] == str(run_copy)
+    flip_ticket_bit(run_copy)
+    execute(Run(run_copy))
+    assert check_run(run_copy) != []

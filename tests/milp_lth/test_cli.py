@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -214,6 +215,9 @@ def test_bad_input_is_one_line_and_writes_nothing(
 def test_bad_folders_and_files(capsys: pytest.CaptureFixture[str]) -> None:
     Path("empty").mkdir()
     Path("instance.json").write_text("{}")
+    no_rows = {"format": "subset-sum/1", "coefficients": [], "targets": [], "objective": "closest"}
+    Path("no_rows.json").write_text(json.dumps(no_rows))
+    np.savez("no_rows.npz", **no_rows | {"coefficients": np.empty((0, 3)), "targets": np.empty(0)})
     for arguments in (
         ["check", "nowhere"],
         ["check", "empty"],
@@ -221,6 +225,8 @@ def test_bad_folders_and_files(capsys: pytest.CaptureFixture[str]) -> None:
         ["report", "empty"],
         ["solve", "none.npz"],
         ["solve", "instance.json"],
+        ["solve", "no_rows.json"],
+        ["solve", "no_rows.npz"],
         ["solve", "instance.json", "--solver", "x"],
         ["fly"],
     ):
