@@ -152,7 +152,7 @@ def _check_proofs(
         for r in np.flatnonzero(np.isin(chunk.status, (Status.OPTIMAL, Status.INFEASIBLE)))
     ]
     if not every_row and len(claims) > SAMPLE:
-        # the seed chooses: a run cannot know its sample before it knows its answers' seed
+        # chosen by the run's seed: whoever checks the run proves the same rows
         order = np.argsort(
             uniform(Stream(run.settings.seed, _SAMPLE_LAYER), np.arange(len(claims)))
         )
