@@ -4,7 +4,8 @@ Horowitz and Sahni, "Computing partitions with applications to the knapsack prob
 The candidates are split in two halves; the sums of each half are built in order by merging (for the
 objectives that count, one ordered table per number kept), and one sweep over two tables finds the
 pair that comes closest. All comparisons are made in integers: 64 bits where they suffice, Python's
-own beyond that, by the same code.
+own beyond that, by the same code. For the closest sum of up to 26 candidates there is a faster
+kernel, `solvers.exact.lanes`.
 """
 
 import time
@@ -21,6 +22,7 @@ from instances.compiled import compilable, compiled
 from instances.objectives import FixedSize
 from instances.subset_sum import SubsetSum
 from solvers.cores import num_cores
+from solvers.exact.lanes import LANES, MIN_CANDIDATES, solve_in_lanes
 from solvers.exact.scaling import Scaled, as_objects, proven_bound, scale, scale_row
 from solvers.solver import OnEvent, Proposal, Reported, nothing_known, put_rows
 
@@ -74,8 +76,9 @@ class MeetInTheMiddle:
 
 @cache
 def _compile() -> None:
-    """Compile the kernels, or load them from numba's cache, by solving something tiny."""
-    _solve(SubsetSum(np.array([[0.5, 0.25]]), np.array([0.7])))
+    """Compile the kernels, or load them from numba's cache, by solving something small."""
+    powers = 2.0 ** -np.arange(1, MIN_CANDIDATES + 1)
+    _solve(SubsetSum(np.tile(powers, (LANES, 1)), np.linspace(0.1, 0.9, LANES)))
 
 
 def _chunks(instance: SubsetSum) -> list[tuple[int, int]]:
@@ -96,6 +99,9 @@ def _solve(instance: SubsetSum) -> Proposal:
     proven = np.zeros(b, np.bool_)
     available = instance.available if instance.available is not None else np.ones((b, n), np.bool_)
     rows = np.flatnonzero(scaled.fits)
+    if mode == _CLOSEST:
+        proven = solve_in_lanes(scaled.coefficients, scaled.target, available, rows, mask)
+        rows = rows[~proven[rows]]
     capacity = 1 << (int(instance.num_available().max(initial=0)) + 1) // 2
     sums = np.empty((4, capacity), np.int64)
     masks = np.empty((4, capacity), np.int64)
