@@ -28,6 +28,7 @@ _FAR = 1 << 47  # closest pairs further apart than this, in quarters, are left t
 # indices are unsigned throughout: signed ones would be tested for being negative at every access
 _U = np.uint64
 _L, _0, _1, _2, _3, _4 = _U(LANES), _U(0), _U(1), _U(2), _U(3), _U(4)
+_BLOCK, _TILE = _U(64), _U(256)  # entries; measured
 
 
 def solve_in_lanes(
@@ -100,7 +101,7 @@ def _solve(coefficients, target, subset, unique, lower, upper, least, merged, ke
     half = n // 2
     size = _1 << _U(half)
     lane = np.empty((n + 1, LANES), np.int64)  # the rows of a group, transposed
-    aim = np.empty(LANES, np.int64)
+    aim, wide = np.empty(LANES, np.int64), np.empty(LANES * 64, np.int64)
     best, where = np.empty((2, LANES), np.int64), np.empty((2, LANES), np.int64)
     pairs, tied = np.empty((2, 2, LANES), np.int64), np.empty((2, LANES), np.bool_)
     sums = np.empty(1 << (n - half), np.int64)
@@ -108,12 +109,12 @@ def _solve(coefficients, target, subset, unique, lower, upper, least, merged, ke
         for k in range(n):
             for r in range(LANES):
                 lane[k, r] = coefficients[first + r, k]
-        _build(lane, 0, half, lower)
-        _build(lane, half, half, upper)
+        _build(lane, 0, half, lower, aim, wide)
+        _build(lane, half, half, upper, aim, wide)
         for odd in range(1 + n % 2):  # without and with the last candidate, where n is odd
             for r in range(LANES):
                 aim[r] = target[first + r] - (lane[n - 1, r] if odd else 0)
-            _merge(lower, upper, aim, merged, size)
+            _merge(lower, upper, aim, wide, merged, size)
             _scan(merged, _2 * size, keys, least, best[odd], where[odd], tied[odd])
             for r in range(LANES):
                 place = where[odd, r] * LANES + r
@@ -132,73 +133,117 @@ def _solve(coefficients, target, subset, unique, lower, upper, least, merged, ke
 
 
 @compilable
-def _build(lane, start, count, table):  # type: ignore[no-untyped-def]
-    """Build the sorted sums of candidates ``start`` to before ``start + count`` of all lanes."""
-    for p in range(_0, _L):
-        table[p] = 0
+def _build(lane, start, count, table, total, wide):  # type: ignore[no-untyped-def]
+    """Build the sorted sums of `count` candidates of all lanes; `total` becomes the largest."""
+    for r in range(_0, _L):
+        table[r] = 0
+        total[r] = 0
     size = _1
     for k in range(start, start + count):
-        a = lane[k]
-        # entry i against entry size - 1 - i plus a: the first step of the network
-        for i in range(_0, (size + _1) // _2):
-            low, high = i * _L, (size - _1 - i) * _L
-            for r in range(_0, _L):
-                x, y, shift = table[low + r], table[high + r], a[r]
-                above_x, above_y = y + shift, x + shift
-                table[low + r] = min(x, above_x)
-                table[high + r] = min(y, above_y)
-                table[size * _L + low + r] = max(x, above_x)
-                table[size * _L + high + r] = max(y, above_y)
+        for r in range(_0, _L):
+            total[r] += lane[k, r]
+        # the network first compares entry i with entry size - 1 - i plus a; and as the sums of a
+        # set lie evenly about half its total, that is a plus the total minus entry i
+        block = min(size, _BLOCK) * _L
+        _repeat(total, wide, block)
+        half = size * _L
+        first = _0
+        while first < half:
+            for p in range(_0, block):
+                x, y = table[first + p], wide[p] - table[first + p]
+                table[first + p], table[half + first + p] = min(x, y), max(x, y)
+            first += block
         size = size * _2
         _sort_halves(table, size, size // _4)
 
 
 @compilable
-def _merge(lower, upper, aim, merged, size):  # type: ignore[no-untyped-def]
+def _merge(lower, upper, aim, wide, merged, size):  # type: ignore[no-untyped-def]
     """Merge the sums of the lower half with the aim minus those of the upper; mark the latter."""
-    for i in range(_0, size):
-        for r in range(_0, _L):
-            p = i * _L + r
-            x, y = 2 * lower[p], 2 * (aim[r] - upper[p]) + 1
-            merged[p] = min(x, y)
-            merged[size * _L + p] = max(x, y)
+    block = min(size, _BLOCK) * _L
+    _repeat(aim, wide, block)
+    half = size * _L
+    first = _0
+    while first < half:
+        for p in range(_0, block):
+            x, y = lower[first + p] << 1, (wide[p] - upper[first + p]) << 1 | 1
+            merged[first + p], merged[half + first + p] = min(x, y), max(x, y)
+        first += block
     _sort_halves(merged, _2 * size, size // _2)
 
 
 @compilable
+def _repeat(values, wide, length):  # type: ignore[no-untyped-def]
+    """Repeat one value per lane: loops over many entries then vectorise."""
+    first = _0
+    while first < length:
+        for r in range(_0, _L):
+            wide[first + r] = values[r]
+        first += _L
+
+
+@compilable
 def _sort_halves(table, size, stride):  # type: ignore[no-untyped-def]
-    """Carry the network on from `stride` down to 1, two steps at a time."""
-    while stride > _2 or stride == _1:
-        if stride == _1:
-            for i in range(_0, size, _2):
-                p0 = i * _L
-                for p in range(p0, p0 + _L):
-                    x, y = table[p], table[p + _L]
-                    table[p], table[p + _L] = min(x, y), max(x, y)
-            return
-        quarter = stride // _2 * _L
-        block = _0
-        while block < size:  # a range with a step that varies would not vectorise
-            p0 = block * _L
-            for p in range(p0, p0 + quarter):
-                a, b = table[p], table[p + quarter]
-                c, d = table[p + _2 * quarter], table[p + _3 * quarter]
-                a, c = min(a, c), max(a, c)
-                b, d = min(b, d), max(b, d)
-                table[p], table[p + quarter] = min(a, b), max(a, b)
-                table[p + _2 * quarter], table[p + _3 * quarter] = min(c, d), max(c, d)
-            block += _2 * stride
+    """Carry the network on from `stride` down to 1.
+
+    Steps of large stride pass over the whole table; what is left then stays within tiles, each of
+    which is finished while it lies in a near cache.
+    """
+    while stride >= _TILE:
+        _two_steps(table, _0, size, stride)
         stride = stride // _4
-    if stride == _2:  # the same with fixed distances, which vectorises best
-        for i in range(_0, size, _4):
-            p0 = i * _L
-            for p in range(p0, p0 + _L):
-                a, b = table[p], table[p + _L]
-                c, d = table[p + _2 * _L], table[p + _3 * _L]
-                a, c = min(a, c), max(a, c)
-                b, d = min(b, d), max(b, d)
-                table[p], table[p + _L] = min(a, b), max(a, b)
-                table[p + _2 * _L], table[p + _3 * _L] = min(c, d), max(c, d)
+    tile = _2 * stride
+    first = _0
+    while stride > _0 and first < size:
+        step = stride
+        while step > _2:
+            _two_steps(table, first, first + tile, step)
+            step = step // _4
+        if step == _2:
+            _last_two_steps(table, first, first + tile)
+        if step == _1:
+            _last_step(table, first, first + tile)
+        first += tile
+
+
+@compilable
+def _two_steps(table, first, end, stride):  # type: ignore[no-untyped-def]
+    """Compare the entries `stride` apart, then those half as far apart."""
+    quarter = stride // _2 * _L
+    while first < end:  # a range with a step that varies would not vectorise
+        p0 = first * _L
+        for p in range(p0, p0 + quarter):
+            a, b = table[p], table[p + quarter]
+            c, d = table[p + _2 * quarter], table[p + _3 * quarter]
+            a, c = min(a, c), max(a, c)
+            b, d = min(b, d), max(b, d)
+            table[p], table[p + quarter] = min(a, b), max(a, b)
+            table[p + _2 * quarter], table[p + _3 * quarter] = min(c, d), max(c, d)
+        first += _2 * stride
+
+
+@compilable
+def _last_two_steps(table, first, end):  # type: ignore[no-untyped-def]
+    """Do the same for strides 2 and 1: distances that are known when this is compiled."""
+    for i in range(first, end, _4):
+        p0 = i * _L
+        for p in range(p0, p0 + _L):
+            a, b = table[p], table[p + _L]
+            c, d = table[p + _2 * _L], table[p + _3 * _L]
+            a, c = min(a, c), max(a, c)
+            b, d = min(b, d), max(b, d)
+            table[p], table[p + _L] = min(a, b), max(a, b)
+            table[p + _2 * _L], table[p + _3 * _L] = min(c, d), max(c, d)
+
+
+@compilable
+def _last_step(table, first, end):  # type: ignore[no-untyped-def]
+    """Compare neighbouring entries."""
+    for i in range(first, end, _2):
+        p0 = i * _L
+        for p in range(p0, p0 + _L):
+            x, y = table[p], table[p + _L]
+            table[p], table[p + _L] = min(x, y), max(x, y)
 
 
 @compilable
@@ -246,8 +291,14 @@ def _look_up(a, start, count, value, sums):  # type: ignore[no-untyped-def]
         for i in range(_0, size):
             sums[size + i] = sums[i] + shift
         size = size * _2
-    found = np.int64(size)
-    for i in range(_0, size):
-        here = np.int64(i)
-        found = min(found, here if sums[i] == value else found)
-    return found
+    place = _0
+    while place < size:  # whole blocks at first, which needs no branch for each sum
+        hits = 0
+        for j in range(place, min(place + _BLOCK, size)):
+            hits += 1 if sums[j] == value else 0
+        if hits > 0:
+            break
+        place += _BLOCK
+    while place < size and sums[place] != value:
+        place += _1
+    return np.int64(place)
