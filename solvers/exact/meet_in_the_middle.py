@@ -1,11 +1,11 @@
 """Meet-in-the-middle: exact, in batches, the solver to prefer up to about 40 candidates per row.
 
 Horowitz and Sahni, "Computing partitions with applications to the knapsack problem", J. ACM 1974.
-The candidates are split in two halves; the sums of each half are built in order by merging (for the
-objectives that count, one ordered table per number kept), and one sweep over two tables finds the
-pair that comes closest. All comparisons are made in integers: 64 bits where they suffice, Python's
-own beyond that, by the same code. For the closest sum of up to 26 candidates there is a faster
-kernel, `solvers.exact.lanes`.
+The candidates are split in two halves; the sums of each half are built in order by merging, and one
+sweep over two tables finds the pair that comes closest. The objectives that count try all subsets
+of up to three candidates first, then have one table per number kept. All comparisons are made in
+integers: 64 bits where they suffice, Python's own beyond that, by the same code. For the closest
+sum of up to 26 candidates there is a faster kernel, `solvers.exact.lanes`.
 """
 
 import time
@@ -24,6 +24,7 @@ from instances.subset_sum import SubsetSum
 from solvers.cores import num_cores
 from solvers.exact.lanes import LANES, MIN_CANDIDATES, solve_in_lanes
 from solvers.exact.scaling import Scaled, as_objects, proven_bound, scale, scale_row
+from solvers.exact.small_subsets import MAX_SIZE, closest_of_size
 from solvers.solver import OnEvent, Proposal, Reported, nothing_known, put_rows
 
 MAX_CANDIDATES = 40
@@ -170,9 +171,7 @@ def _solve_rows(  # type: ignore[no-untyped-def]
     """Solve `rows`; `sums` and `masks` are scratch of shape (4, entries of a half table)."""
     n = available.shape[1]
     chosen = np.empty(n, np.int64)
-    lower_starts = np.zeros(n + 3, np.int64)
-    upper_starts = np.zeros(n + 3, np.int64)
-    spare = np.zeros(n + 3, np.int64)
+    starts = np.zeros((3, n + 3), np.int64)
     for r in rows:
         m = 0
         for k in range(n):
@@ -180,35 +179,50 @@ def _solve_rows(  # type: ignore[no-untyped-def]
                 chosen[m] = k
                 m += 1
         half = m // 2
-        by_count = mode != _CLOSEST
         a = coefficients[r]
-        p = _tables(a, chosen[:half], by_count, sums[0:2], masks[0:2], lower_starts, spare)
-        q = _tables(a, chosen[half:m], by_count, sums[2:4], masks[2:4], upper_starts, spare) + 2
         distance, answer, total = -1, 0, 0
-        if by_count:
-            first, last = (size, size) if mode == _FIXED_SIZE else (0, m)
-            kept = first
-            while kept <= last:
-                for i in range(max(0, kept - (m - half)), min(kept, half) + 1):
-                    j = kept - i
-                    distance, answer, total = _sweep(
-                        sums[p], masks[p], lower_starts[i], lower_starts[i + 1],
-                        sums[q], masks[q], upper_starts[j], upper_starts[j + 1],
-                        half, target[r], distance, answer, total,
-                    )  # fmt: skip
-                if mode == _SPARSEST and distance >= 0 and low[r] <= total <= high[r]:
-                    break
-                kept += 1
-            proven[r] = distance >= 0 and (mode == _FIXED_SIZE or kept <= last)
-        else:
+        if mode == _CLOSEST:
+            p, q = _both_tables(a, chosen[:m], half, False, sums, masks, starts)
             distance, answer, total = _sweep(
-                sums[p], masks[p], lower_starts[0], lower_starts[1],
-                sums[q], masks[q], upper_starts[0], upper_starts[1],
+                sums[p], masks[p], starts[0, 0], starts[0, 1],
+                sums[q], masks[q], starts[1, 0], starts[1, 1],
                 half, target[r], distance, answer, total,
             )  # fmt: skip
             proven[r] = True
+        else:
+            kept, last = (size, size) if mode == _FIXED_SIZE else (0, m)
+            met = False
+            for k in range(m):  # the tables are not there yet: their room serves for the numbers
+                sums[0, k] = a[chosen[k]]
+            while kept <= last and kept <= MAX_SIZE and not met:
+                away, subset, sum_ = closest_of_size(sums[0], m, kept, target[r])
+                if away >= 0 and (distance < 0 or (away, subset) < (distance, answer)):
+                    distance, answer, total = away, subset, sum_
+                met = mode == _SPARSEST and distance >= 0 and low[r] <= total <= high[r]
+                kept += 1
+            if kept <= last and not met:
+                p, q = _both_tables(a, chosen[:m], half, True, sums, masks, starts)
+                while kept <= last and not met:
+                    for i in range(max(0, kept - (m - half)), min(kept, half) + 1):
+                        j = kept - i
+                        distance, answer, total = _sweep(
+                            sums[p], masks[p], starts[0, i], starts[0, i + 1],
+                            sums[q], masks[q], starts[1, j], starts[1, j + 1],
+                            half, target[r], distance, answer, total,
+                        )  # fmt: skip
+                    met = mode == _SPARSEST and low[r] <= total <= high[r]
+                    kept += 1
+            proven[r] = distance >= 0 if mode == _FIXED_SIZE else met
         for k in range(m):
             mask[r, chosen[k]] = (answer >> k) & 1 == 1
+
+
+@compilable
+def _both_tables(a, chosen, half, by_count, sums, masks, starts):  # type: ignore[no-untyped-def]
+    """Build the tables of both halves; return the rows of `sums` and `masks` that hold them."""
+    p = _tables(a, chosen[:half], by_count, sums[0:2], masks[0:2], starts[0], starts[2])
+    q = _tables(a, chosen[half:], by_count, sums[2:4], masks[2:4], starts[1], starts[2])
+    return p, q + 2
 
 
 @compilable
