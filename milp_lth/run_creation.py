@@ -4,7 +4,7 @@ import itertools
 import json
 import os
 import platform
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,8 @@ def create_run(settings: RunSettings, out: str | os.PathLike[str] | None = None)
     ValueError
         When anything that was asked for cannot be; nothing is written then.
     """
+    if settings.data is not None and os.path.isdir(settings.data):
+        settings = replace(settings, data=os.path.abspath(settings.data))
     settings.make_solver()
     settings.make_device()
     network, data = _load(settings)

@@ -14,7 +14,11 @@ from milp_lth.cli.options import as_json, objective_options, print_json
     show_default=True,
     help="digits-mlp, wine-mlp, or a .safetensors or .pt state dict of a multi-layer perceptron.",
 )
-@click.option("--data", help="What a target from a file is judged by: digits or wine.")
+@click.option(
+    "--data",
+    help="What a target from a file is judged by: digits, wine, mnist, or a folder of MNIST's "
+    "IDX files.",
+)
 @click.option(
     "--construction", type=click.Choice(["two-layer"]), default="two-layer", show_default=True
 )

@@ -1,5 +1,6 @@
 """Targets that come with the toolkit: small classifiers trained on scikit-learn's own data sets."""
 
+import os
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from torch import nn
 
 from instances.arrays import FloatArray
 from milp_lth.targets.data import Data
+from milp_lth.targets.idx import load_mnist
 
 _TRAINING_SEED = 0
 _HELD_OUT = 0.3
@@ -59,18 +61,46 @@ NAMED_TARGETS: dict[str, tuple[Callable[[], nn.Sequential], str]] = {
 
 
 def load_data(name: str) -> Data:
-    """Return the held-out 30 % of a data set of scikit-learn: "digits" or "wine".
+    """Return data that no target was trained on.
+
+    Parameters
+    ----------
+    name
+        "digits" or "wine": the held-out 30 % of scikit-learn's data sets. "mnist": the test images,
+        from scikit-learn's cache of OpenML, or downloaded. A folder: the test images of MNIST's IDX
+        files in it.
 
     Raises
     ------
     ValueError
-        When the name is unknown.
+        When the name is unknown, or data cannot be read or had.
     """
+    if os.path.isdir(name):
+        return load_mnist(name)
+    if name == "mnist":
+        return _openml_mnist()
     if name not in _DATA:
-        raise ValueError(f"unknown data {name!r}: choose one of {', '.join(_DATA)}")
+        known = ", ".join((*_DATA, "mnist"))
+        raise ValueError(f"unknown data {name!r}: choose one of {known}, or a folder of IDX files")
     split = _DATA[name]()
     x = torch.tensor(split.x_test, dtype=torch.float32)
     return Data(name, "held-out 30 %", x, torch.tensor(split.y_test), split.input_range)
+
+
+def _openml_mnist() -> Data:
+    from sklearn.datasets import fetch_openml
+
+    try:
+        x, y = fetch_openml(
+            "mnist_784", version=1, as_frame=False, parser="liac-arff", return_X_y=True
+        )
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"mnist cannot be had from OpenML ({error}): give a folder of its IDX files"
+        ) from error
+    images = torch.tensor(np.asarray(x[-10_000:], dtype=np.float32)) / 255
+    labels = torch.tensor(np.asarray(y[-10_000:], dtype=np.int64))
+    return Data("mnist", "last 10,000 of mnist_784", images, labels, (0.0, 1.0))
 
 
 def load_named_target(name: str) -> tuple[nn.Sequential, Data]:

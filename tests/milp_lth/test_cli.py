@@ -176,7 +176,7 @@ BAD_RUNS = {
     "an input range upside down": (["--input-range", "1", "-1"], "lower first"),
     "inputs outside their range": (["--target", "wine-mlp", "--input-range", "0", "1"], "negative"),
     "data that do not fit": (["--target", "good.pt", "--data", "digits"], "64 features"),
-    "unknown data": (["--data", "imagenet"], "choose one of digits, wine"),
+    "unknown data": (["--data", "imagenet"], "choose one of digits, wine, mnist, or a folder"),
     "an unknown device": (["--device", "abacus"], "abacus"),
     "a folder in use": (["--out", "used"], "not empty"),
     "a file for a folder": (["--out", "good.pt"], "not empty"),
