@@ -2,8 +2,9 @@
 
 ``block`` is the proof's: unit h keeps input ``h // width``, whatever sign it drew there.
 ``matched`` chooses for every unit one of the entries it drew, so that every input gets as many
-units as it may have with the signs it needs: a maximum flow. Units offer their largest entries
-first, since a large factor makes a product reach further.
+units as it may have with the signs it needs: a maximum flow. Units offer their entries in turn,
+whatever their size: products of many sizes approximate better, and need fewer of them, than those
+of the largest entries alone.
 """
 
 import numpy as np
@@ -69,7 +70,7 @@ def assign(source: Source, layer: int, signed: BoolArray, width: int, assignment
 def _offers(
     source: Source, layer: int, signed: BoolArray, num_units: int, num_offers: int
 ) -> IntArray:
-    """Return each unit's usable slots with the largest entries, shape (num_units, num_offers)."""
+    """Return the first usable slots of each unit, shape (num_units, num_offers)."""
     num_inputs = len(signed)
     slots = np.full((num_units, num_offers), -1, dtype=np.int64)
     step = max(1, _CHUNK // num_inputs)
@@ -77,11 +78,13 @@ def _offers(
     for first in range(0, num_units, step):
         units = np.arange(first, min(first + step, num_units))
         u: FloatArray = source.draw(layer, FIRST, num_inputs, units[:, None], inputs)
-        size = np.where((u > 0) | signed, np.abs(u), 0.0)
-        best = np.argsort(-size, axis=1, kind="stable")[:, :num_offers]
-        negative = np.take_along_axis(u < 0, best, axis=1)
-        usable = np.take_along_axis(size > 0, best, axis=1)
-        slots[units] = np.where(usable, 2 * best + negative, -1)
+        usable = (u > 0) | ((u < 0) & signed)
+        turn = (inputs - units[:, None]) % num_inputs  # every unit begins with another input
+        order = np.where(usable, turn, num_inputs)
+        first_ones = np.argsort(order, axis=1, kind="stable")[:, :num_offers]
+        negative = np.take_along_axis(u < 0, first_ones, axis=1)
+        offered = np.take_along_axis(usable, first_ones, axis=1)
+        slots[units] = np.where(offered, 2 * first_ones + negative, -1)
     return slots
 
 
