@@ -18,7 +18,12 @@ from milp_lth.run import FORMAT, SETTINGS, TARGET, data_name, load_run_data, red
 from milp_lth.run_settings import RunSettings
 from milp_lth.targets.data import Data
 from milp_lth.targets.files import load_target, save_target
-from milp_lth.targets.named import NAMED_TARGETS, load_data, load_named_target
+from milp_lth.targets.named import (
+    NAMED_TARGETS,
+    is_data_folder,
+    load_data,
+    load_named_target,
+)
 
 LARGE_TARGET = 100 * 2**20
 """Bytes beyond which a target file is not copied into the folder."""
@@ -41,7 +46,7 @@ def create_run(settings: RunSettings, out: str | os.PathLike[str] | None = None)
     ValueError
         When anything that was asked for cannot be; nothing is written then.
     """
-    if settings.data is not None and os.path.isdir(settings.data):
+    if settings.data is not None and is_data_folder(settings.data):
         settings = replace(settings, data=os.path.abspath(settings.data))
     settings.make_solver()
     settings.make_device()

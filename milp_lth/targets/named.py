@@ -15,6 +15,7 @@ from milp_lth.targets.idx import load_mnist
 
 _TRAINING_SEED = 0
 _HELD_OUT = 0.3
+_OPENML = "mnist"
 
 
 class _Split(NamedTuple):
@@ -75,16 +76,21 @@ def load_data(name: str) -> Data:
     ValueError
         When the name is unknown, or data cannot be read or had.
     """
-    if os.path.isdir(name):
-        return load_mnist(name)
-    if name == "mnist":
+    if name == _OPENML:
         return _openml_mnist()
+    if is_data_folder(name):
+        return load_mnist(name)
     if name not in _DATA:
-        known = ", ".join((*_DATA, "mnist"))
+        known = ", ".join((*_DATA, _OPENML))
         raise ValueError(f"unknown data {name!r}: choose one of {known}, or a folder of IDX files")
     split = _DATA[name]()
     x = torch.tensor(split.x_test, dtype=torch.float32)
     return Data(name, "held-out 30 %", x, torch.tensor(split.y_test), split.input_range)
+
+
+def is_data_folder(name: str) -> bool:
+    """Whether `name` is a folder's and not that of a data set; ``./mnist`` is always a folder's."""
+    return name not in (*_DATA, _OPENML) and os.path.isdir(name)
 
 
 def _openml_mnist() -> Data:

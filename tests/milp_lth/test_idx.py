@@ -79,6 +79,13 @@ def test_torn_archives_and_missing_files(folder: Path) -> None:
         read_idx(folder / "none", 1)
 
 
+def test_a_folder_does_not_hide_a_data_set(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    folder.rename("digits")
+    assert load_data("digits").name == "digits"
+    assert load_data("./digits").name == "mnist"
+
+
 def test_openml_out_of_reach_names_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object, **options: object) -> None:
         raise OSError("no network")
