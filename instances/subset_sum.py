@@ -1,6 +1,7 @@
 """A batch of SubsetSum problems, the judge of every answer to it."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,14 @@ from instances.arithmetic import Judgement, judge
 from instances.arrays import BoolArray, FloatArray, frozen
 from instances.milp import MILP
 from instances.objectives import Closest, FixedSize, Objective, Sparsest
+
+
+class Verdict(NamedTuple):
+    """All that is judged of a batch of masks, shapes (b,); see `SubsetSum.evaluate`."""
+
+    objective: FloatArray
+    violation: FloatArray
+    error: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,13 +146,24 @@ class SubsetSum:
         ValueError
             When `mask` is not a bool array of the shape of the coefficients.
         """
+        objective, violation, _ = self.verdict(mask)
+        return objective, violation
+
+    def verdict(self, mask: BoolArray) -> Verdict:
+        """Judge masks as `evaluate` does, and tell the errors too.
+
+        Raises
+        ------
+        ValueError
+            When `mask` is not a bool array of the shape of the coefficients.
+        """
         error, violation = self.judge(mask)
         kept = mask.sum(axis=1)
         if isinstance(self.objective, FixedSize):
             violation[kept != self.objective.size] = np.inf
         if self.available is not None:
             violation[(mask & ~self.available).any(axis=1)] = np.inf
-        return (kept.astype(np.float64) if self.counts else error), violation
+        return Verdict(kept.astype(np.float64) if self.counts else error, violation, error)
 
     def milp(self, b: int) -> MILP:
         """State row `b` in the standard form; its first n variables are the mask."""

@@ -36,9 +36,8 @@ def assemble(reduction: Reduction, answers: Sequence[Solution | BoolArray]) -> T
     masks = [empty_mask(layer.drawn) for layer in reduction.layers]
     for part, answer in zip(reduction.parts, answers, strict=True):
         mask = answer.mask if isinstance(answer, Solution) else answer
-        expected = (len(part), part.half.units.shape[1])
-        if mask.shape != expected or mask.dtype != np.bool_:
-            raise ValueError(f"part {part.name}: give a bool mask of shape {expected}")
+        if mask.shape != part.shape or mask.dtype != np.bool_:
+            raise ValueError(f"part {part.name}: give a bool mask of shape {part.shape}")
         part.layer.scatter(part.half, mask, masks[part.layer.drawn.index])
     network = reduction.network
     settings = TicketSettings(

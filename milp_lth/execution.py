@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from instances.files import write_atomically
-from milp_lth.ledger import Ledger
+from milp_lth.ledger import DIGESTS, Ledger
 from milp_lth.report.render import render
 from milp_lth.run import REPORT, TICKET, Run, sha256
 from milp_lth.solving import solve_chunks
+from milp_lth.ticket import Ticket
 from milp_lth.ticket_files import save_ticket
-
-DIGESTS = "digests"
-"""The figure that seals a finished run."""
 
 OnProgress = Callable[[int, int, float], None]
 """Called with the rows solved, the rows in all, and the worst error so far."""
@@ -57,7 +55,7 @@ def execute(
                 "total": time.perf_counter() - began,
             }
             ledger.put_figures(figures)
-            write_report(run, ledger)
+            write_report(run, ledger, ticket)
             ledger.put_figures({DIGESTS: run.digests(ledger)})
     return {k: v for k, v in figures.items() if k != DIGESTS} | {"out": str(run.folder)}
 
@@ -74,16 +72,16 @@ def rewrite_report(run: Run) -> Path:
         digests = ledger.figures().get(DIGESTS)
         if digests is None:
             raise ValueError(f"{run.folder}: not finished: milp-lth resume {run.folder}")
-        path = write_report(run, ledger)
+        path = write_report(run, ledger, run.assemble(ledger))
         # only the report's own digest: a change elsewhere must still be found by check
         ledger.put_figures({DIGESTS: digests | {REPORT: sha256(path)}})
     return path
 
 
-def write_report(run: Run, ledger: Ledger) -> Path:
+def write_report(run: Run, ledger: Ledger, ticket: Ticket) -> Path:
     """Write ``report.html`` from what is recorded."""
     path = run.folder / REPORT
-    write_atomically(path, render(run, ledger).encode())
+    write_atomically(path, render(run, ledger, ticket).encode())
     return path
 
 

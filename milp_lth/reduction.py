@@ -27,6 +27,11 @@ class Part:
         return self.layer.drawn.num_outputs * self.half.num_inputs
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Problems, and candidates of each: the shape of a mask that answers them."""
+        return len(self), self.half.units.shape[1]
+
+    @property
     def name(self) -> str:
         """The layer's name and, where there are two, the half's sign."""
         if self.layer.drawn.nonnegative:

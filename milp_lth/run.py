@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from milp_lth.assembly import assemble
 from milp_lth.evaluation import Evaluation, evaluate
 from milp_lth.ledger import ContradictionError, Ledger
 from milp_lth.network import Network, read_network
-from milp_lth.reduction import Reduction, reduce
+from milp_lth.reduction import BOTH_SIGNS, Reduction, reduce
 from milp_lth.run_settings import RunSettings
 from milp_lth.targets.data import Data, random_data
 from milp_lth.targets.files import load_target, load_written_target
@@ -69,7 +69,7 @@ class Run:
             When not every row is recorded.
         """
         parts = self.reduction.parts
-        masks = [np.zeros((len(p), p.half.units.shape[1]), np.bool_) for p in parts]
+        masks = [np.zeros(part.shape, np.bool_) for part in parts]
         covered = [0] * len(parts)
         for chunk in ledger.chunks():
             if chunk.part >= len(parts) or chunk.stop > len(parts[chunk.part]):
@@ -125,20 +125,19 @@ class Run:
         return {name: sha256(path) for name, path in files.items()} | {"ledger": ledger.digest()}
 
 
-def data_name(settings: RunSettings) -> str | None:
-    """Return which data a run is evaluated on; None: it comes without."""
-    return settings.data or NAMED_TARGETS.get(settings.target, (None, None))[1]
-
-
 def load_run_data(
-    settings: RunSettings, network: Network, input_range: tuple[float, float]
+    settings: RunSettings, network: Network, input_range: tuple[float, float] | None
 ) -> Data:
-    """Return the held-out data of a run, or random inputs in `input_range` where it has none."""
-    name = data_name(settings)
+    """Return the held-out data of a run, or random inputs where it has none.
+
+    `input_range` overrides the range the data are declared in, −1 to 1 for random ones.
+    """
+    name = settings.data or NAMED_TARGETS.get(settings.target, (None, None))[1]
     if name is None:
-        return random_data(network.layers[0].weight.shape[1], input_range, settings.seed)
+        features = network.layers[0].weight.shape[1]
+        return random_data(features, input_range or BOTH_SIGNS, settings.seed)
     data = load_data(name)
-    return Data(data.name, data.split, data.x, data.y, input_range)
+    return replace(data, input_range=input_range or data.input_range)
 
 
 def reduce_for(

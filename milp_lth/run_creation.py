@@ -13,15 +13,13 @@ from instances.files import write_atomically
 from milp_lth import __version__
 from milp_lth.ledger import Ledger
 from milp_lth.network import Network, read_network
-from milp_lth.reduction import BOTH_SIGNS
-from milp_lth.run import FORMAT, SETTINGS, TARGET, data_name, load_run_data, reduce_for, sha256
+from milp_lth.run import FORMAT, SETTINGS, TARGET, load_run_data, reduce_for, sha256
 from milp_lth.run_settings import RunSettings
 from milp_lth.targets.data import Data
 from milp_lth.targets.files import load_target, save_target
 from milp_lth.targets.named import (
     NAMED_TARGETS,
     is_data_folder,
-    load_data,
     load_named_target,
 )
 
@@ -99,9 +97,7 @@ def _load(settings: RunSettings) -> tuple[Network, Data]:
     else:
         module = load_target(settings.target)
     network = read_network(module)
-    name = data_name(settings)
-    declared = settings.input_range or (BOTH_SIGNS if name is None else load_data(name).input_range)
-    return network, load_run_data(settings, network, declared)
+    return network, load_run_data(settings, network, settings.input_range)
 
 
 def _check_fit(network: Network, data: Data) -> None:

@@ -73,7 +73,7 @@ def solve_masks(
     reduction: Reduction, solver: Solver | str | None = None, *, time_limit: float = math.inf
 ) -> list["np.ndarray[tuple[int, int], np.dtype[np.bool_]]"]:
     """Solve everything and return one mask per part, shape (rows, n), as `assemble` takes them."""
-    masks = [np.zeros((len(part), part.half.units.shape[1]), np.bool_) for part in reduction.parts]
+    masks = [np.zeros(part.shape, np.bool_) for part in reduction.parts]
     for chunk in solve_chunks(reduction, solver, time_limit=time_limit):
         masks[chunk.part][chunk.start : chunk.stop] = chunk.solution.mask
     return masks

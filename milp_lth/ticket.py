@@ -195,9 +195,7 @@ class Ticket(nn.Module):
     def _alive_units(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Return per layer the units an input reaches and the edges of V that reach an output."""
         forward: list[torch.Tensor] = []
-        reached: torch.Tensor | None = (
-            None  # the layer's inputs that some input of the ticket reaches
-        )
+        reached: torch.Tensor | None = None  # inputs of the layer that the ticket's inputs reach
         for layer in self.layers:
             inputs = torch.ones(layer.num_inputs, dtype=torch.bool, device=layer.u_mask.device)
             if reached is not None:

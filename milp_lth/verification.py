@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from instances.philox import Stream, uniform
-from milp_lth.ledger import Chunk, ContradictionError, Ledger
+from milp_lth.ledger import DIGESTS, Chunk, ContradictionError, Ledger
 from milp_lth.run import TARGET, TICKET, Run
 from milp_lth.ticket import Ticket
 from milp_lth.ticket_files import load_ticket
@@ -102,7 +102,7 @@ def _check_rows(run: Run, chunks: list[Chunk]) -> Iterator[str]:
         part = run.reduction.parts[chunk.part]
         instance = part.instance(chunk.start, chunk.stop)
         mask = chunk.mask(instance.num_candidates)
-        objective, violation = instance.evaluate(mask)
+        objective, violation, error = instance.verdict(mask)
         status, bound = derive_status(
             instance,
             objective,
@@ -112,7 +112,7 @@ def _check_rows(run: Run, chunks: list[Chunk]) -> Iterator[str]:
             rel_gap=chunk.rel_gap,
         )
         computed: dict[str, tuple[Any, Any]] = {
-            "error": (instance.judge(mask).error, chunk.error),
+            "error": (error, chunk.error),
             "objective": (objective, chunk.objective),
             "bound": (bound, chunk.bound),
             "status": (status, chunk.status),
@@ -188,7 +188,7 @@ def _prove_again(run: Run, chunk: Chunk, r: int) -> Iterator[str]:
 
 
 def _check_digests(run: Run, ledger: Ledger) -> Iterator[str]:
-    recorded = ledger.figures().get("digests")
+    recorded = ledger.figures().get(DIGESTS)
     if not isinstance(recorded, dict):
         yield "the digests of the run's files are not recorded"
         return

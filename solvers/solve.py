@@ -83,8 +83,7 @@ def solve(
             f"solver {name} does not take {len(instance)} rows of {instance.num_candidates} "
             f"candidates with the objective {instance.objective}: choose another, such as cp-sat"
         )
-    if start is not None:
-        instance.evaluate(start)  # its shape and type
+    given = None if start is None else instance.verdict(start)  # refuses a wrong shape or type
     began = time.perf_counter()
     if math.isinf(time_limit):
         proposal = solver.propose(instance, time_limit, start=start, on_event=on_event)
@@ -94,12 +93,13 @@ def solve(
         proposal = WORKER.propose(solver, instance, time_limit, start=start, on_event=on_event)
     seconds = time.perf_counter() - began - proposal.stats.get("start_seconds", 0.0)
     mask = proposal.mask
-    objective, violation = instance.evaluate(mask)
-    if start is not None:  # never worse than what was given
-        given, off = instance.evaluate(start)
-        worse = (off < violation) | ((off == violation) & (given < objective))
+    objective, violation, error = instance.verdict(mask)
+    if start is not None and given is not None:  # never worse than what was given
+        closer = given.violation < violation
+        worse = closer | ((given.violation == violation) & (given.objective < objective))
         mask[worse] = start[worse]
-        objective, violation = instance.evaluate(mask)
+        for mine, theirs in zip((objective, violation, error), given, strict=True):
+            mine[worse] = theirs[worse]
     status, bound = derive_status(
         instance, objective, violation, proposal.bound, abs_gap=abs_gap, rel_gap=rel_gap
     )
@@ -108,7 +108,7 @@ def solve(
         mask=mask,
         objective=objective,
         violation=violation,
-        error=instance.judge(mask).error,
+        error=error,
         bound=bound,
         status=status,
         reported=proposal.reported,

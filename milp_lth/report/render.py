@@ -15,17 +15,18 @@ from milp_lth.report.gadget import gadget
 from milp_lth.report.plots import edges_per_layer, error_histogram, gadget_drawing
 from milp_lth.run import Run
 from milp_lth.theory.median_error import median_error
+from milp_lth.ticket import Ticket
 
 _NUM_BLOCKS = 10
 
 
-def render(run: Run, ledger: Ledger) -> str:
-    """Return the page as HTML text."""
+def render(run: Run, ledger: Ledger, ticket: Ticket) -> str:
+    """Return the page about a run and its ticket as HTML text."""
     figures = ledger.figures()
     errors, predicted = _errors(run, ledger)
     plots = {
         "errors": error_histogram(errors, predicted, run.settings.tolerance),
-        "edges": edges_per_layer(*_edges(run, ledger)),
+        "edges": edges_per_layer(*_edges(run, ticket)),
         "gadget": gadget_drawing(graph := _gadget(run, ledger)),
     }
     environment = Environment(
@@ -87,12 +88,12 @@ def _errors(run: Run, ledger: Ledger) -> tuple[Any, float | None]:
     return np.concatenate(errors), predicted
 
 
-def _edges(run: Run, ledger: Ledger) -> tuple[list[str], list[int], list[int]]:
+def _edges(run: Run, ticket: Ticket) -> tuple[list[str], list[int], list[int]]:
     """Count kept and pruned edges of U and V of every layer."""
     names: list[str] = []
     kept: list[int] = []
     pruned: list[int] = []
-    for k, layer in enumerate(run.assemble(ledger).layers):
+    for k, layer in enumerate(ticket.layers):
         for matrix, mask in (("U", layer.u_mask), ("V", layer.v_mask)):
             names.append(f"layer {run.network.layers[k].name}, {matrix}")
             kept.append(int(mask.sum()))
@@ -114,5 +115,5 @@ def _gadget(run: Run, ledger: Ledger) -> Any:
     part = run.reduction.parts[0]
     row = int(np.abs(part.layer.targets(part.half)).argmax())
     chunk = next(c for c in ledger.chunks() if c.part == 0 and c.start <= row < c.stop)
-    mask = chunk.mask(part.half.units.shape[1])[row - chunk.start]
+    mask = chunk.mask(part.shape[1])[row - chunk.start]
     return gadget(part, row, mask)

@@ -81,11 +81,7 @@ def perceptron(tensors: Any) -> nn.Sequential:
                 f"layer {name!r}: bias {tuple(bias.shape)} beside weight {tuple(weight.shape)}"
             )
         used |= {key, f"{name}.bias"}
-        linear = nn.Linear(1, 1, bias=bias is not None, device="meta")
-        linear.weight = nn.Parameter(weight, requires_grad=False)
-        if bias is not None:
-            linear.bias = nn.Parameter(bias, requires_grad=False)
-        linears.append((name, linear))
+        linears.append((name, frozen_linear(weight, bias)))
     unknown = [key for key in tensors if key not in used]
     if unknown:
         shape = tuple(tensors[unknown[0]].shape)

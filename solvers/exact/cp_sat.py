@@ -21,6 +21,8 @@ from solvers.exact.scaling import proven_bound, round_row, scale, scale_row
 from solvers.row_by_row import row_by_row
 from solvers.solver import OnEvent, Proposal, Reported
 
+_ANY_SUM = (-(2**62), 2**62)
+
 
 class _Row(NamedTuple):
     """One row in quarters of `unit`; what `solvers.exact.scaling` makes of it."""
@@ -110,13 +112,13 @@ class _Search:
         if self.instance.counts:
             size = self._least_size(window, deadline)
             if size is None:
-                window = (-(2**62), 2**62)  # nothing is within reach: come as close as can be
+                window = _ANY_SUM  # nothing is within reach: come as close as can be
             if size is not None or np.isposinf(self.bound):
                 self._least_error(size, window, deadline)
         else:
             fixed = self.instance.objective
             size = fixed.size if isinstance(fixed, FixedSize) else None
-            self._least_error(size, (-(2**62), 2**62), deadline)
+            self._least_error(size, _ANY_SUM, deadline)
         return self._proposal()
 
     def _least_size(self, window: tuple[int, int], deadline: float) -> int | None:
@@ -140,7 +142,7 @@ class _Search:
         error = model.new_int_var(0, span, "error")
         model.add(error >= self.row.target - total)
         model.add(error >= total - self.row.target)
-        if window[0] > -(2**62):
+        if window != _ANY_SUM:
             model.add_linear_constraint(total, *window)
         if size is not None:
             model.add(sum(x) == size)

@@ -218,7 +218,7 @@ def test_a_false_claim_of_optimality_is_found_by_the_second_method(run_copy: Pat
         ticket = run.assemble(ledger)
         save_ticket(ticket, run_copy / TICKET)
         ledger.put_figures(run.figures(ledger, run.evaluate(ticket)))
-        write_report(run, ledger)
+        write_report(run, ledger, ticket)
         ledger.put_figures({"digests": run.digests(ledger)})
     problems = check_run(run_copy, every_row=True)
     assert len(problems) == len(rows)

@@ -14,7 +14,9 @@ from milp_lth.run import REPORT, Run
 def test_the_same_run_gives_the_same_bytes(finished_run: Path) -> None:
     run = Run(finished_run)
     with Ledger(finished_run) as ledger:
-        assert render(run, ledger) == (finished_run / REPORT).read_text(encoding="utf-8")
+        assert render(run, ledger, run.assemble(ledger)) == (finished_run / REPORT).read_text(
+            encoding="utf-8"
+        )
 
 
 def test_nothing_is_fetched(finished_run: Path) -> None:
@@ -28,7 +30,7 @@ def test_names_from_files_are_escaped(run_copy: Path) -> None:
     run.network = run.network.renamed(["<script>alert(1)</script>", "b"])
     object.__setattr__(run.settings, "target", "<img src=x onerror=alert(2)>")
     with Ledger(run_copy) as ledger:
-        text = render(run, ledger)
+        text = render(run, ledger, run.assemble(ledger))
     assert "<img src=x" not in text
     assert "<script>alert(1)" not in text
 
