@@ -224,7 +224,10 @@ def _two_steps(table, first, end, stride):  # type: ignore[no-untyped-def]
 
 @compilable
 def _last_two_steps(table, first, end):  # type: ignore[no-untyped-def]
-    """Do the same for strides 2 and 1: distances that are known when this is compiled."""
+    """Do the same for strides 2 and 1: distances that are known when this is compiled.
+
+    The exchanges are written out here and above: one function for both makes rows a fifth dearer.
+    """
     for i in range(first, end, _4):
         p0 = i * _L
         for p in range(p0, p0 + _L):
