@@ -29,7 +29,7 @@ REGISTRY: dict[str, Entry] = {
         "solvers.exact.meet_in_the_middle:MeetInTheMiddle",
         "numba",
         True,
-        "meet-in-the-middle; exact to the last bit, the first choice up to 40 candidates",
+        "meet-in-the-middle; exact to the last bit, the first choice up to 48 candidates",
         batched=True,
     ),
     "cp-sat": Entry(

@@ -12,7 +12,7 @@ def select(instance: SubsetSum) -> Solver:
     >>> select(uniform_family(1, 21))
     MeetInTheMiddle(threads=0)
 
-    CP-SAT may need very long beyond 40 candidates: give it a time limit.
+    CP-SAT may need very long beyond 48 candidates: give it a time limit.
     """
     mitm = get_solver("mitm")
     return mitm if mitm.supports(instance) else get_solver("cp-sat")

@@ -177,8 +177,8 @@ def test_unsupported_instances_are_refused() -> None:
 
 
 def test_selection() -> None:
-    assert select(uniform_family(1, 40)) == MeetInTheMiddle()
-    assert select(uniform_family(1, 41)) == CpSat()
+    assert select(uniform_family(1, 48)) == MeetInTheMiddle()
+    assert select(uniform_family(1, 49)) == CpSat()
     wide = uniform_family(2, 60)
     available = np.arange(60) < 20
     ragged = SubsetSum(wide.coefficients, wide.targets, available=np.tile(available, (2, 1)))
