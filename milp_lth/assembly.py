@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from instances.arrays import BoolArray
-from milp_lth.constructions.drawn_layer import DrawnLayer
 from milp_lth.reduction import Reduction
 from milp_lth.ticket import Ticket, TicketSettings
 from solvers.solution import Solution
@@ -33,7 +32,7 @@ def assemble(reduction: Reduction, answers: Sequence[Solution | BoolArray]) -> T
     """
     if len(answers) != len(reduction.parts):
         raise ValueError(f"{len(answers)} answers for {len(reduction.parts)} parts")
-    masks = [empty_mask(layer.drawn) for layer in reduction.layers]
+    masks = [np.zeros(layer.drawn.mask_shape, np.bool_) for layer in reduction.layers]
     for part, answer in zip(reduction.parts, answers, strict=True):
         mask = answer.mask if isinstance(answer, Solution) else answer
         if mask.shape != part.shape or mask.dtype != np.bool_:
@@ -48,8 +47,3 @@ def assemble(reduction: Reduction, answers: Sequence[Solution | BoolArray]) -> T
         layers=tuple(layer.drawn for layer in reduction.layers),
     )
     return Ticket(settings, masks, network.dtype)
-
-
-def empty_mask(drawn: DrawnLayer) -> BoolArray:
-    """Return a mask of V that keeps nothing, shape (num_outputs, num_units)."""
-    return np.zeros((drawn.num_outputs, drawn.num_units), np.bool_)

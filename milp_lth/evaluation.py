@@ -63,12 +63,10 @@ def evaluate(
             "some inputs are negative, but the ticket was made for inputs ≥ 0: "
             "declare an input range that begins below 0"
         )
-    parameter = next(ticket.parameters())
-    x = x.to(parameter.device, parameter.dtype)
     wanted, got = _logits(target, x, len(x)), _logits(ticket, x, _batch(ticket))
     away = (wanted.double() - got.double()).abs()
     one, two = _classes(wanted), _classes(got)
-    truth = None if y is None else y.to(x.device)
+    truth = None if y is None else y.to(two.device)
     return Evaluation(
         num_inputs=len(x),
         target_accuracy=None if truth is None else _share(one == truth),
@@ -83,6 +81,8 @@ def evaluate(
 
 
 def _logits(module: nn.Module, x: torch.Tensor, batch: int) -> torch.Tensor:
+    parameter = next(module.parameters())
+    x = x.to(parameter.device, parameter.dtype)
     training = module.training
     module.eval()
     try:
@@ -97,7 +97,7 @@ def _logits(module: nn.Module, x: torch.Tensor, batch: int) -> torch.Tensor:
 
 
 def _batch(ticket: Ticket) -> int:
-    widest = max(layer.u.numel() for layer in ticket.layers)
+    widest = max(layer.num_hidden for layer in ticket.layers)
     return max(1, _BATCH_NUMBERS // widest)
 
 
@@ -117,7 +117,7 @@ def _layer_errors(ticket: Ticket, target: nn.Module) -> Iterator[LayerError]:
             weight = torch.cat([weight, torch.from_numpy(wanted.bias)[:, None]], dim=1)
         positive = layer.half_weights(1).cpu()
         errors, difference = [(positive - weight).abs().flatten()], 0.0
-        if not layer.nonnegative:
+        if layer.has_halves:
             num_weights = layer.num_inputs - layer.has_bias
             negative = layer.half_weights(-1).cpu()[:, :num_weights]
             errors.append((negative - weight[:, :num_weights]).abs().flatten())

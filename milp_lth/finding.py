@@ -18,6 +18,7 @@ def find_ticket(
     *,
     seed: int = 0,
     width: int | tuple[int, ...] | None = None,
+    construction: str = "two-layer",
     assignment: str = "matched",
     objective: Objective | None = None,
     input_range: tuple[float, float] = BOTH_SIGNS,
@@ -30,7 +31,7 @@ def find_ticket(
     ----------
     target
         A module made of Linear (with or without bias), ReLU, Flatten and Dropout.
-    seed, width
+    seed, width, construction
         What the random network is drawn from, see `milp_lth.Source`.
     assignment, objective, input_range
         How it is pruned, see `milp_lth.reduce`. Declare ``input_range=(0, 1)`` for inputs that are
@@ -59,7 +60,7 @@ def find_ticket(
     """
     reduction = reduce(
         target,
-        Source(seed=seed, width=width),
+        Source(seed=seed, width=width, construction=construction),
         assignment=assignment,
         objective=objective,
         input_range=input_range,

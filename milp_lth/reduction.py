@@ -8,7 +8,8 @@ from torch import nn
 
 from instances.objectives import Closest, Objective
 from instances.subset_sum import SubsetSum
-from milp_lth.constructions.two_layer import Half, TwoLayer, two_layer
+from milp_lth.constructions.layout import Half, Layout
+from milp_lth.constructions.registry import CONSTRUCTIONS
 from milp_lth.network import Network, read_network
 from milp_lth.source import Source
 
@@ -19,7 +20,7 @@ BOTH_SIGNS = (-1.0, 1.0)
 class Part:
     """The problems of one half of one layer: one for every weight that the half serves."""
 
-    layer: TwoLayer
+    layer: Layout
     half: Half
     objective: Objective
 
@@ -34,12 +35,12 @@ class Part:
     @property
     def name(self) -> str:
         """The layer's name and, where there are two, the half's sign."""
-        if self.layer.drawn.nonnegative:
+        if self.half.sign == 0 or self.layer.drawn.nonnegative:
             return self.layer.name
         return f"{self.layer.name} ({'+' if self.half.sign > 0 else '−'})"
 
     def instance(self, start: int = 0, stop: int | None = None) -> SubsetSum:
-        """State the problems from row `start` to before `stop`; see `TwoLayer` for their order."""
+        """State the problems from row `start` to before `stop`; see `Layout` for their order."""
         return self.layer.instance(
             self.half, self.objective, start, len(self) if stop is None else stop
         )
@@ -54,7 +55,7 @@ class Reduction:
     assignment: str
     objective: Objective
     input_range: tuple[float, float]
-    layers: tuple[TwoLayer, ...]
+    layers: tuple[Layout, ...]
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
@@ -91,6 +92,8 @@ def reduce(
 
         W[j, i] ≈ Σ_h  m[j, h] · V[j, h] · U[h, i]     over the units h that keep input i
 
+    or, with the direct constructions, a sum of edges from i to j.
+
     Parameters
     ----------
     target
@@ -99,7 +102,8 @@ def reduce(
     source
         What the random network is drawn from; None: ``Source()``.
     assignment
-        "matched" (default) or "block": which input each hidden unit keeps.
+        "matched" (default) or "block": which input each hidden unit keeps. Nothing to the direct
+        constructions, which have none.
     objective
         What is asked of every weight; None: ``Closest()``.
     input_range
@@ -124,14 +128,16 @@ def reduce(
         raise ValueError(f"input range {low} to {high}: give the lower end first")
     network = target if isinstance(target, Network) else read_network(target)
     known = network.nonnegative_inputs((low, high))
+    construction = CONSTRUCTIONS[source.construction]
+    options = {"assignment": assignment} if construction.has_assignment else {}
     layers = tuple(
-        two_layer(
+        construction.lay_out(
             source,
             index,
             layer,
             width=source.layer_width(index, len(network.layers), nonnegative=nonnegative),
             nonnegative=nonnegative,
-            assignment=assignment,
+            **options,
         )
         for index, (layer, nonnegative) in enumerate(zip(network.layers, known, strict=True))
     )

@@ -147,7 +147,7 @@ def reduce_for(
     return reduce(
         network,
         settings.source(),
-        assignment=settings.assignment,
+        assignment=settings.assignment or "matched",
         objective=settings.make_objective(),
         input_range=input_range,
     )

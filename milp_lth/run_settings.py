@@ -28,7 +28,7 @@ class RunSettings:
     data: str | None = None
     construction: str = "two-layer"
     width: int | tuple[int, ...] | None = None
-    assignment: str = "matched"
+    assignment: str | None = None
     objective: str = "closest"
     tolerance: float | None = None
     size: int | None = None
@@ -40,6 +40,8 @@ class RunSettings:
 
     def __post_init__(self) -> None:
         self.source()
+        if self.assignment is not None and self.construction != "two-layer":
+            raise ValueError(f"--construction {self.construction} has no hidden units to assign")
         self.make_objective()
         if self.time_limit is not None and not self.time_limit > 0:
             raise ValueError(f"time limit {self.time_limit}: give a number of seconds above 0")

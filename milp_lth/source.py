@@ -11,6 +11,8 @@ from instances.philox import UNIT_FACTOR, Stream, uniform
 FIRST, SECOND = 0, 1
 """The two matrices of a layer: U (units × inputs) and V (outputs × units)."""
 
+CONSTRUCTIONS = ("two-layer", "direct", "direct-shared")
+
 CANDIDATES_PER_HALF = 24
 """What a layer gets where no width is asked for."""
 
@@ -24,10 +26,12 @@ class Source:
     seed
         Determines every weight, on every machine; from 0 to 2³² − 1.
     width
-        Hidden units drawn per input of a target layer: one number, one per layer, or None for 24
-        where a layer's inputs are known to be ≥ 0 and 48 where both halves are needed.
-    construction, distribution
-        So far "two-layer" and "uniform".
+        Hidden units drawn per input of a target layer, or edges per weight where there are none:
+        one number, one per layer, or None for 24, twice that where two halves are needed.
+    construction
+        "two-layer", "direct" or "direct-shared": the modules of `milp_lth.constructions`.
+    distribution
+        So far "uniform".
 
     Raises
     ------
@@ -48,8 +52,9 @@ class Source:
             object.__setattr__(self, "width", whole if several else whole[0])
         object.__setattr__(self, "seed", index(self.seed))
         Stream(self.seed).key()
-        if self.construction != "two-layer":
-            raise ValueError(f"unknown construction {self.construction!r}: choose two-layer")
+        if self.construction not in CONSTRUCTIONS:
+            known = ", ".join(CONSTRUCTIONS)
+            raise ValueError(f"unknown construction {self.construction!r}: choose one of {known}")
         if self.distribution != "uniform":
             raise ValueError(f"unknown distribution {self.distribution!r}: choose uniform")
         widths = self.width if isinstance(self.width, tuple) else (self.width or 1,)
@@ -65,7 +70,8 @@ class Source:
             When the widths given are not as many as the layers.
         """
         if self.width is None:
-            return CANDIDATES_PER_HALF if nonnegative else 2 * CANDIDATES_PER_HALF
+            one_half = nonnegative or self.construction != "two-layer"
+            return CANDIDATES_PER_HALF if one_half else 2 * CANDIDATES_PER_HALF
         if isinstance(self.width, int):
             return self.width
         if len(self.width) != num_layers:
@@ -75,7 +81,14 @@ class Source:
         return self.width[layer]
 
     def draw(
-        self, layer: int, matrix: int, columns: int, row: IntArray, column: IntArray
+        self,
+        layer: int,
+        matrix: int,
+        columns: int,
+        row: IntArray,
+        column: IntArray,
+        *,
+        unit: float = UNIT_FACTOR,
     ) -> FloatArray:
         """Draw entries of U (`matrix` 0) or V (1) before scaling, wherever they are.
 
@@ -89,11 +102,13 @@ class Source:
             How many columns the matrix has.
         row, column
             Which entries; broadcast against each other.
+        unit
+            The grid: that of factors, 2⁻²³, or of raw draws, 2⁻⁴⁶.
 
         Returns
         -------
         FloatArray
-            Multiples of 2⁻²³ in [−1, 1).
+            Multiples of `unit` in [−1, 1).
         """
         counters = np.asarray(row, np.int64) * columns + column
-        return uniform(Stream(self.seed, layer, matrix), counters, unit=UNIT_FACTOR)
+        return uniform(Stream(self.seed, layer, matrix), counters, unit=unit)

@@ -1,6 +1,7 @@
 """Tickets in files: the seed and the masks; the random weights are drawn again."""
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -10,27 +11,24 @@ import safetensors
 import safetensors.numpy
 import torch
 
-from instances.arrays import BoolArray, IntArray
+from instances.arrays import BoolArray
 from instances.files import write_atomically
 from milp_lth.constructions.assignment import ASSIGNMENTS
-from milp_lth.constructions.drawn_layer import DrawnLayer
+from milp_lth.constructions.layout import DrawnLayer
+from milp_lth.constructions.registry import CONSTRUCTIONS
 from milp_lth.network import LINEAR, RELU
 from milp_lth.source import Source
 from milp_lth.ticket import Ticket, TicketSettings
 
 FORMAT = "milp_lth ticket/1"
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
-_LAYER_FIELDS = {
-    "num_inputs": int, "num_outputs": int, "width": int, "scale": float,
-    "has_bias": bool, "nonnegative": bool,
-}  # fmt: skip
 
 
 def save_ticket(ticket: Ticket, path: str | os.PathLike[str]) -> None:
     """Write `ticket` to a ``.safetensors`` file.
 
-    The file holds per layer the input each hidden unit keeps and the mask of V, eight entries a
-    byte; its metadata the rest. It appears whole or not at all.
+    The file holds per layer its mask, eight entries a byte, and what cannot be drawn, such as the
+    input each hidden unit keeps; its metadata the rest. It appears whole or not at all.
     """
     settings = ticket.settings
     stated: dict[str, Any] = {
@@ -43,13 +41,11 @@ def save_ticket(ticket: Ticket, path: str | os.PathLike[str]) -> None:
         "input_range": list(settings.input_range),
         "steps": list(settings.steps),
         "dtype": str(ticket.layers[0].v.dtype).removeprefix("torch."),
-        "layers": [
-            {field: getattr(drawn, field) for field in _LAYER_FIELDS} for drawn in settings.layers
-        ],
+        "layers": [drawn.stated() for drawn in settings.layers],
     }
     tensors: dict[str, Any] = {}
     for k, (layer, drawn) in enumerate(zip(ticket.layers, settings.layers, strict=True)):
-        tensors[f"{k}.input_of"] = drawn.input_of.astype(np.int32)
+        tensors |= {f"{k}.{name}": array for name, array in drawn.arrays().items()}
         tensors[f"{k}.v_mask"] = np.packbits(layer.v_mask.cpu().numpy())
     content = safetensors.numpy.save(tensors, {"ticket": json.dumps(stated)})
     write_atomically(Path(path), content)
@@ -96,12 +92,9 @@ def _ticket(stated: dict[str, Any], tensors: dict[str, Any]) -> Ticket:
         raise ValueError("its assignment or dtype is unknown")
     layers, masks = [], []
     for k, fields in enumerate(stated["layers"]):
-        drawn = DrawnLayer(
-            source=source,
-            index=k,
-            input_of=_input_of(tensors[f"{k}.input_of"], fields),
-            **{field: kind(fields[field]) for field, kind in _LAYER_FIELDS.items()},
-        )
+        prefix = f"{k}."
+        arrays = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+        drawn = CONSTRUCTIONS[source.construction].drawn.read(source, k, fields, arrays)
         layers.append(drawn)
         masks.append(_unpacked(tensors[f"{k}.v_mask"], drawn))
     if not layers or steps.count(LINEAR) != len(layers):
@@ -111,22 +104,14 @@ def _ticket(stated: dict[str, Any], tensors: dict[str, Any]) -> Ticket:
     return Ticket(settings, masks, _DTYPES[stated["dtype"]])
 
 
-def _input_of(array: Any, fields: dict[str, Any]) -> IntArray:
-    if array.shape != (fields["width"] * fields["num_inputs"],) or array.dtype != np.int32:
-        raise ValueError("the inputs its units keep do not fit the layer")
-    if array.size and not -1 <= array.min() <= array.max() < fields["num_inputs"]:
-        raise ValueError("its units keep inputs that the layer does not have")
-    return np.asarray(array, dtype=np.int64)
-
-
 def _unpacked(array: Any, drawn: DrawnLayer) -> BoolArray:
-    num_entries = drawn.num_outputs * drawn.num_units
+    num_entries = math.prod(drawn.mask_shape)
     if array.shape != ((num_entries + 7) // 8,) or array.dtype != np.uint8:
         raise ValueError("its mask does not fit the layer")
     bits = np.unpackbits(array, count=num_entries)
     if np.packbits(bits).tobytes() != array.tobytes():
         raise ValueError("its mask has bits beyond its end")
-    return bits.reshape(drawn.num_outputs, drawn.num_units).astype(np.bool_)
+    return bits.reshape(drawn.mask_shape).astype(np.bool_)
 
 
 def _is_flatten(step: str) -> bool:

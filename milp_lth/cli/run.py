@@ -20,19 +20,24 @@ from milp_lth.cli.options import as_json, objective_options, print_json
     "IDX files.",
 )
 @click.option(
-    "--construction", type=click.Choice(["two-layer"]), default="two-layer", show_default=True
+    "--construction",
+    type=click.Choice(["two-layer", "direct", "direct-shared"]),
+    default="two-layer",
+    show_default=True,
+    help="Two random matrices per layer; or parallel random edges, each weight's own or one vector "
+    "per output.",
 )
 @click.option(
     "--width",
     metavar="N[,N…]",
-    help="Hidden units drawn per input, one number or one per layer. [default: 24 per half needed]",
+    help="Hidden units drawn per input, or edges per weight: one number or one per layer. "
+    "[default: 24 per half needed]",
 )
 @click.option(
     "--assignment",
     type=click.Choice(["matched", "block"]),
-    default="matched",
-    show_default=True,
-    help="Which input a hidden unit keeps: the one that suits it, or the next in line.",
+    help="Which input a hidden unit keeps: the one that suits it, or the next in line. "
+    "[default: matched]",
 )
 @objective_options
 @click.option(

@@ -14,43 +14,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from instances.arrays import BoolArray, FloatArray, IntArray
-from instances.objectives import Objective
-from instances.subset_sum import SubsetSum
 from milp_lth.constructions.assignment import assign
-from milp_lth.constructions.drawn_layer import DrawnLayer
+from milp_lth.constructions.layout import Half, Layout, augmented
+from milp_lth.constructions.two_matrices import TwoMatrices
 from milp_lth.network import LinearLayer
 from milp_lth.source import Source
 
 
 @dataclass(frozen=True, eq=False)
-class Half:
-    """The hidden units that serve one sign of the inputs.
+class TwoLayer(Layout):
+    """One target layer and where each of its weights sits in U and V."""
 
-    `units` has shape (inputs served, n): the units of each input in ascending order, then −1. The
-    constant input of a bias is served by the positive half alone.
-    """
-
-    sign: int
-    units: IntArray
-
-    @property
-    def num_inputs(self) -> int:
-        """Inputs that this half serves: the first ones of the layer."""
-        return len(self.units)
-
-
-@dataclass(frozen=True, eq=False)
-class TwoLayer:
-    """One target layer and where each of its weights sits in the source.
-
-    Row ``j * half.num_inputs + i`` of a half's instance is the weight from input i to output j;
-    where the layer has a bias, it is the last input.
-    """
-
-    drawn: DrawnLayer
-    name: str
-    weight: FloatArray
-    """Shape (num_outputs, num_inputs), the bias being the last column."""
+    drawn: TwoMatrices
 
     def halves(self) -> tuple[Half, ...]:
         """Return the positive half and, unless the inputs are known to be ≥ 0, the negative one."""
@@ -61,32 +36,17 @@ class TwoLayer:
         signed = drawn.num_inputs - drawn.has_bias
         return positive, Half(-1, _grouped(drawn.input_of, u < 0, drawn.num_inputs)[:signed])
 
-    def targets(self, half: Half) -> FloatArray:
-        """Return the weights that a half approximates, in the order of its rows."""
-        return self.weight[:, : half.num_inputs].reshape(-1)
-
-    def instance(self, half: Half, objective: Objective, start: int, stop: int) -> SubsetSum:
-        """State the SubsetSum problems of the rows from `start` to before `stop`."""
-        first, last = start // half.num_inputs, (stop - 1) // half.num_inputs + 1
+    def candidates(self, half: Half, first: int, last: int) -> FloatArray:
+        """Return the products of U and V, shape (outputs first to before last, inputs, n)."""
         usable = half.units >= 0
-        v = self.drawn.v(first, last)[:, half.units]  # (outputs, half.num_inputs, n)
-        products = np.where(usable, v * self.drawn.u()[half.units], 0.0)
-        offset = first * half.num_inputs
-        rows = slice(start - offset, stop - offset)
-        flat = (len(v) * half.num_inputs, half.units.shape[1])
-        available = np.broadcast_to(usable, products.shape).reshape(flat)
-        return SubsetSum(
-            products.reshape(flat)[rows],
-            self.targets(half)[start:stop],
-            objective,
-            None if usable.all() else available[rows],
-        )
+        v = self.drawn.v(first, last)[:, half.units]
+        return np.where(usable, v * self.drawn.u()[half.units], 0.0)
 
-    def scatter(self, half: Half, mask: BoolArray, v_mask: BoolArray) -> None:
+    def scatter(self, half: Half, mask: BoolArray, layer_mask: BoolArray) -> None:
         """Write the answer to a half's rows, shape (rows, n), into the mask of V."""
         usable = half.units >= 0
         kept = mask.reshape(self.drawn.num_outputs, *half.units.shape)
-        v_mask[:, half.units[usable]] = kept[:, usable]
+        layer_mask[:, half.units[usable]] = kept[:, usable]
 
 
 def two_layer(
@@ -105,16 +65,12 @@ def two_layer(
     ValueError
         When the assignment is unknown or the weights are beyond what can be scaled.
     """
-    weight = layer.weight
-    if layer.bias is not None:
-        weight = np.column_stack([weight, layer.bias])
-    weight = np.ascontiguousarray(weight)
-    weight.flags.writeable = False
+    weight = augmented(layer)
     num_inputs = weight.shape[1]
     signed = np.full(num_inputs, not nonnegative)
     if layer.bias is not None:
         signed[-1] = False
-    drawn = DrawnLayer(
+    drawn = TwoMatrices(
         source=source,
         index=index,
         num_inputs=num_inputs,

@@ -62,7 +62,7 @@ def _asked(run: Run) -> dict[str, Any]:
         "inputs in": f"[{run.data.input_range[0]:g}, {run.data.input_range[1]:g}]",
         "construction": settings.construction,
         "width": ", ".join(str(layer.drawn.width) for layer in run.reduction.layers),
-        "assignment": settings.assignment,
+        "assignment": run.reduction.assignment,
         "objective": settings.objective,
         "solver": settings.solver,
         "seed": settings.seed,
@@ -94,7 +94,7 @@ def _edges(run: Run, ticket: Ticket) -> tuple[list[str], list[int], list[int]]:
     kept: list[int] = []
     pruned: list[int] = []
     for k, layer in enumerate(ticket.layers):
-        for matrix, mask in (("U", layer.u_mask), ("V", layer.v_mask)):
+        for matrix, mask in layer.masks().items():
             names.append(f"layer {run.network.layers[k].name}, {matrix}")
             kept.append(int(mask.sum()))
             pruned.append(mask.numel() - kept[-1])

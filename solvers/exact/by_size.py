@@ -59,6 +59,13 @@ def rows_by_size(  # type: ignore[no-untyped-def]
                 distance, answer, total = away, subset, sum_
             met = fixed_size < 0 and distance >= 0 and low[r] <= total <= high[r]
             kept += 1
+        if fixed_size < 0 and kept <= last and not met:
+            # the largest and the smallest sum: beyond them nothing need be searched
+            above, all_above, below, all_below = _extremes(values, m)
+            if above < low[r]:
+                answer, kept = all_above, last + 1
+            elif below > high[r]:
+                answer, kept = all_below, last + 1
         while kept <= last and kept <= m and not met:
             if kept > largest:  # few are kept as a rule: sizes that are not needed are not built
                 largest = kept if fixed_size >= 0 else 2 * kept
@@ -83,6 +90,19 @@ def rows_by_size(  # type: ignore[no-untyped-def]
         proven[r] = met if fixed_size < 0 else distance >= 0
         for k in range(m):
             mask[r, chosen[k]] = (answer >> k) & 1 == 1
+
+
+@compilable
+def _extremes(values, num_values):  # type: ignore[no-untyped-def]
+    """Return the largest sum and its smallest subset, and the same of the smallest sum."""
+    above = below = values[0] * 0
+    all_above = all_below = 0
+    for k in range(num_values):
+        if values[k] > 0:
+            above, all_above = above + values[k], all_above | 1 << k
+        elif values[k] < 0:
+            below, all_below = below + values[k], all_below | 1 << k
+    return above, all_above, below, all_below
 
 
 @compilable

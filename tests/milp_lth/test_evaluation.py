@@ -76,7 +76,7 @@ def test_everything_is_measured_as_said() -> None:
     assert result.max_logit_error == pytest.approx(float(away.max()), rel=1e-3, abs=1e-6)
     assert result.mean_logit_error == pytest.approx(float(away.mean()), rel=1e-2, abs=1e-6)
     for layer, error in zip(ticket.layers, result.layers, strict=True):
-        assert error.max_half_difference == 0 or not layer.nonnegative
+        assert error.max_half_difference == 0 or layer.has_halves
         assert error.max_error >= error.median_error > 0
     assert evaluate(ticket, net, x).ticket_accuracy is None
 

@@ -155,3 +155,12 @@ def test_counting_beyond_the_tables(objective: Objective) -> None:
     useless = np.full((2, 21), 2.0**9)
     wide = SubsetSum(np.column_stack([base.coefficients, useless]), base.targets, objective)
     assert_same(solve(wide, "mitm"), solve(base, "mitm"))
+
+
+def test_sparsest_beyond_reach_comes_as_close_as_can_be() -> None:
+    base = uniform_family(6, 18, seed=4).coefficients
+    ends = np.where(np.arange(6) % 2, 1.0, -1.0) * 2.0**5
+    instance = SubsetSum(base, ends, Sparsest(1e-3))
+    solution = solve(instance, "mitm")
+    assert solution.counts()["INFEASIBLE"] == 6
+    assert (solution.mask == first_closest(SubsetSum(base, ends))).all()

@@ -1,0 +1,166 @@
+"""The direct construction: between every input and output as many random edges as candidates.
+
+There is no hidden layer and no product: what a target weight may sum are raw draws, uniform between
+the smallest and the largest weight of its layer. This is the setting of the experiment in Pensia et
+al. 2020 (NeurIPS, arXiv 2006.07990), section 4, where moreover one vector of candidates serves all
+weights of an output: that is ``direct-shared``, and no network of independent random weights.
+
+A sum of raw draws needs more bits than float32 has, so the layer computes in float64.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from instances.arrays import BoolArray, FloatArray
+from instances.philox import UNIT_RAW
+from milp_lth.constructions.layout import DrawnLayer, Half, Layout, PrunedLayer, augmented
+from milp_lth.network import LinearLayer
+from milp_lth.source import FIRST, Source
+
+
+@dataclass(frozen=True, eq=False)
+class ParallelEdges(DrawnLayer):
+    """`width` edges from every input to every output, or one vector of them for each output."""
+
+    low: float
+    high: float
+    """What the edges are drawn between."""
+    shared: bool
+    """Whether the weights of one output share their candidates."""
+
+    @property
+    def mask_shape(self) -> tuple[int, int]:
+        """Shape of the mask: outputs, and edges to each, by input."""
+        return self.num_outputs, self.num_inputs * self.width
+
+    def edges(self, first: int = 0, stop: int | None = None) -> FloatArray:
+        """Return the edges to the outputs from `first` to before `stop`.
+
+        Returns
+        -------
+        FloatArray
+            Shape (outputs, inputs, width), with one input where the vectors are shared. Multiples
+            of 2⁻⁴⁶ times a power of two: sums of them are exact.
+        """
+        columns = self.width if self.shared else self.num_inputs * self.width
+        outputs = np.arange(self.num_outputs)[first:stop, None]
+        drawn = self.source.draw(
+            self.index, FIRST, columns, outputs, np.arange(columns), unit=UNIT_RAW
+        )
+        largest = max(abs(self.low), abs(self.high))
+        grid = UNIT_RAW * float(2.0 ** np.frexp(largest)[1])
+        spread = self.low + (self.high - self.low) * ((1 + drawn) / 2)
+        return (np.rint(spread / grid) * grid).reshape(len(outputs), -1, self.width)
+
+    def pruned(self, mask: BoolArray, dtype: torch.dtype) -> "PrunedEdges":
+        """Return the layer under `mask`, in float64 whatever `dtype` is."""
+        return PrunedEdges(self, mask)
+
+
+class PrunedEdges(PrunedLayer):
+    """Parallel edges under their mask, `v` (num_outputs, num_inputs or 1, width).
+
+    Parameters
+    ----------
+    drawn
+        What the edges are drawn from.
+    mask
+        Shape (num_outputs, num_inputs * width), bool: the kept edges.
+    """
+
+    has_halves = False
+
+    def __init__(self, drawn: ParallelEdges, mask: BoolArray) -> None:
+        super().__init__()
+        self.num_inputs = drawn.num_inputs
+        self.has_bias = drawn.has_bias
+        self.num_hidden = max(drawn.num_inputs, drawn.num_outputs)
+        self.v = nn.Parameter(torch.tensor(drawn.edges()), requires_grad=False)
+        shape = drawn.num_outputs, drawn.num_inputs, drawn.width
+        self.register_buffer("v_mask", torch.tensor(mask).reshape(shape))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map inputs of shape (..., d_in) to outputs of shape (..., d_out), in their dtype."""
+        weight = (self.v * self.v_mask).sum(dim=-1)
+        y = x.to(weight.dtype)
+        if not self.has_bias:
+            return functional.linear(y, weight).to(x.dtype)
+        return functional.linear(y, weight[:, :-1], weight[:, -1]).to(x.dtype)
+
+    def half_weights(self, sign: int) -> torch.Tensor:
+        """Return what the edges sum to, for either sign: (num_outputs, num_inputs), float64."""
+        return (self.v.double() * self.v_mask).sum(dim=-1)
+
+    def masks(self) -> dict[str, torch.Tensor]:
+        """Return the mask of the only matrix."""
+        return {"edges": self.v_mask}
+
+    def counts(self) -> dict[str, int]:
+        """Count edges; all of them are of one layer, and none is left out beforehand."""
+        drawn = self.v_mask.numel()
+        kept = int(self.v_mask.sum())
+        return {"source_dense": drawn, "source_block": drawn, "kept_u": 0, "kept_v": kept}
+
+    def connected(self) -> torch.Tensor:
+        """Return which inputs reach which outputs, shape (num_outputs, num_inputs)."""
+        return self.v_mask.any(dim=-1)
+
+    def num_alive(self, inputs: torch.Tensor, outputs: torch.Tensor) -> int:
+        """Count the kept edges from one of `inputs` to one of `outputs`, both bool."""
+        return int((self.v_mask & inputs[:, None] & outputs[:, None, None]).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Direct(Layout):
+    """One target layer and the edges of each of its weights."""
+
+    drawn: ParallelEdges
+
+    def halves(self) -> tuple[Half, ...]:
+        """Return one half: an edge serves inputs of both signs."""
+        drawn = self.drawn
+        places = np.arange(drawn.num_inputs * drawn.width)
+        return (Half(0, places.reshape(drawn.num_inputs, drawn.width)),)
+
+    def candidates(self, half: Half, first: int, last: int) -> FloatArray:
+        """Return the edges, shape (outputs first to before last, inputs, width)."""
+        edges = self.drawn.edges(first, last)
+        return np.broadcast_to(edges, (len(edges), self.drawn.num_inputs, self.drawn.width))
+
+    def scatter(self, half: Half, mask: BoolArray, layer_mask: BoolArray) -> None:
+        """Write the answer to all rows, shape (rows, width), into the mask."""
+        layer_mask[:] = mask.reshape(layer_mask.shape)
+
+
+def direct(
+    source: Source, index: int, layer: LinearLayer, *, width: int, nonnegative: bool, shared: bool
+) -> Direct:
+    """Draw the edges for one target layer.
+
+    Raises
+    ------
+    ValueError
+        When the weights are so small or large that their sums could not be exact.
+    """
+    weight = augmented(layer)
+    low, high = float(weight.min()), float(weight.max())
+    largest = max(abs(low), abs(high))
+    if largest > 2.0**900 or 0 < largest < 2.0**-900:
+        raise ValueError(f"weights of about {largest:.3g} cannot be summed exactly: rescale them")
+    drawn = ParallelEdges(
+        source=source,
+        index=index,
+        num_inputs=weight.shape[1],
+        num_outputs=len(weight),
+        width=width,
+        has_bias=layer.bias is not None,
+        nonnegative=nonnegative,
+        low=low,
+        high=high,
+        shared=shared,
+    )
+    return Direct(drawn, layer.name, weight)

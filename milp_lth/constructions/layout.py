@@ -1,0 +1,181 @@
+"""What every construction offers: a layer drawn at random, and where a target's weights lie."""
+
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import nn
+
+from instances.arrays import BoolArray, FloatArray, IntArray
+from instances.objectives import Objective
+from instances.subset_sum import SubsetSum
+from milp_lth.network import LinearLayer
+from milp_lth.source import Source
+
+
+@dataclass(frozen=True, eq=False)
+class Half:
+    """The candidates that serve one sign of the inputs.
+
+    `units` has shape (inputs served, n): the candidates of each input in ascending order, then −1.
+    The constant input of a bias is served by the positive half alone.
+    """
+
+    sign: int
+    """1 or −1; 0 where one half serves both signs."""
+    units: IntArray
+
+    @property
+    def num_inputs(self) -> int:
+        """Inputs that this half serves: the first ones of the layer."""
+        return len(self.units)
+
+
+class PrunedLayer(nn.Module):
+    """A random layer under its masks, in the place of one linear layer of the target.
+
+    All weights are frozen at what was drawn; masks are bool buffers, True = kept.
+    """
+
+    num_inputs: int
+    """The constant input of a bias among them."""
+    has_bias: bool
+    has_halves: bool
+    """Whether inputs below and above 0 take different ways."""
+    num_hidden: int
+    """Numbers that one input makes on its way through."""
+    v: torch.Tensor
+    v_mask: torch.Tensor
+
+    def half_weights(self, sign: int) -> torch.Tensor:
+        """Return what the edges for one sign sum to: shape (num_outputs, num_inputs), float64."""
+        raise NotImplementedError
+
+    def masks(self) -> dict[str, torch.Tensor]:
+        """Return the masks by the name of their matrix."""
+        raise NotImplementedError
+
+    def counts(self) -> dict[str, int]:
+        """Count edges: source_dense, source_block, kept_u and kept_v."""
+        raise NotImplementedError
+
+    def connected(self) -> torch.Tensor:
+        """Return which inputs reach which outputs, shape (num_outputs, num_inputs)."""
+        raise NotImplementedError
+
+    def num_alive(self, inputs: torch.Tensor, outputs: torch.Tensor) -> int:
+        """Count the kept edges on a way from one of `inputs` to one of `outputs`, both bool."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnLayer:
+    """What a random layer is drawn from: enough to draw it again."""
+
+    source: Source
+    index: int
+    """Which layer of the target it stands for."""
+    num_inputs: int
+    """The constant input of a bias among them."""
+    num_outputs: int
+    width: int
+    has_bias: bool
+    """Whether the last input is the constant 1."""
+    nonnegative: bool
+    """Whether the other inputs are known to be ≥ 0."""
+
+    @property
+    def mask_shape(self) -> tuple[int, int]:
+        """Shape of the mask that prunes it: outputs, and edges to each."""
+        raise NotImplementedError
+
+    def pruned(self, mask: BoolArray, dtype: torch.dtype) -> PrunedLayer:
+        """Return the layer under `mask`; in `dtype`, where that holds what was drawn exactly."""
+        raise NotImplementedError
+
+    def stated(self) -> dict[str, Any]:
+        """Return the numbers that describe it, as they are written to a file."""
+        return {name: getattr(self, name) for name in self._numbers()}
+
+    def arrays(self) -> dict[str, Any]:
+        """Return the arrays that describe it, as they are written to a file."""
+        return {}
+
+    @classmethod
+    def read(cls, source: Source, index: int, stated: dict[str, Any], arrays: Any) -> Self:
+        """Return the layer that `stated` and `arrays` of a file describe.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            When they do not describe one.
+        """
+        numbers = {name: kind(stated[name]) for name, kind in cls._numbers().items()}
+        return cls(source=source, index=index, **numbers, **cls._checked(arrays, numbers))
+
+    @classmethod
+    def _numbers(cls) -> dict[str, Any]:
+        kinds = {field.name: field.type for field in fields(cls) if field.name != "index"}
+        return {name: kind for name, kind in kinds.items() if kind in (int, float, bool)}
+
+    @classmethod
+    def _checked(cls, arrays: Any, numbers: dict[str, Any]) -> dict[str, Any]:
+        """Return the fields that are arrays, or raise ValueError where they do not fit."""
+        return {}
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """One target layer and where each of its weights sits in the source.
+
+    Row ``j * half.num_inputs + i`` of a half's instance is the weight from input i to output j;
+    where the layer has a bias, it is the last input.
+    """
+
+    drawn: DrawnLayer
+    name: str
+    weight: FloatArray
+    """Shape (num_outputs, num_inputs), the bias being the last column."""
+
+    def halves(self) -> tuple[Half, ...]:
+        """Return which candidates serve inputs above 0 and, where they differ, those below."""
+        raise NotImplementedError
+
+    def candidates(self, half: Half, first: int, last: int) -> FloatArray:
+        """Return what may be summed, shape (outputs first to before last, inputs, n)."""
+        raise NotImplementedError
+
+    def scatter(self, half: Half, mask: BoolArray, layer_mask: BoolArray) -> None:
+        """Write the answer to a half's rows, shape (rows, n), into the layer's mask."""
+        raise NotImplementedError
+
+    def targets(self, half: Half) -> FloatArray:
+        """Return the weights that a half approximates, in the order of its rows."""
+        return self.weight[:, : half.num_inputs].reshape(-1)
+
+    def instance(self, half: Half, objective: Objective, start: int, stop: int) -> SubsetSum:
+        """State the SubsetSum problems of the rows from `start` to before `stop`."""
+        first, last = start // half.num_inputs, (stop - 1) // half.num_inputs + 1
+        usable = half.units >= 0
+        candidates = self.candidates(half, first, last)
+        offset = first * half.num_inputs
+        rows = slice(start - offset, stop - offset)
+        flat = ((last - first) * half.num_inputs, half.units.shape[1])
+        available = np.broadcast_to(usable, candidates.shape).reshape(flat)
+        return SubsetSum(
+            candidates.reshape(flat)[rows],
+            self.targets(half)[start:stop],
+            objective,
+            None if usable.all() else available[rows],
+        )
+
+
+def augmented(layer: LinearLayer) -> FloatArray:
+    """Return a layer's weights with its bias, if it has one, as the last column; read-only."""
+    weight = layer.weight
+    if layer.bias is not None:
+        weight = np.column_stack([weight, layer.bias])
+    weight = np.ascontiguousarray(weight)
+    weight.flags.writeable = False
+    return weight

@@ -1,0 +1,140 @@
+"""The two random matrices that stand for one target layer, and the module they make under masks."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from instances.arrays import BoolArray, FloatArray, IntArray
+from milp_lth.constructions.layout import DrawnLayer, PrunedLayer
+from milp_lth.source import FIRST, SECOND
+
+
+@dataclass(frozen=True, eq=False)
+class TwoMatrices(DrawnLayer):
+    """U (num_units × num_inputs) and V (num_outputs × num_units) of one layer of the source.
+
+    Each hidden unit keeps one entry of U at most: only those entries are ever drawn.
+    """
+
+    scale: float
+    """The power of two that V is drawn with."""
+    input_of: IntArray
+    """Shape (num_units,): the input each hidden unit keeps, −1 where it keeps none."""
+
+    @property
+    def num_units(self) -> int:
+        """Hidden units drawn."""
+        return self.width * self.num_inputs
+
+    @property
+    def mask_shape(self) -> tuple[int, int]:
+        """Shape of the mask of V."""
+        return self.num_outputs, self.num_units
+
+    def u(self) -> FloatArray:
+        """Return the entry of U that each unit keeps, shape (num_units,); 0 where it keeps none."""
+        drawn = self.source.draw(
+            self.index, FIRST, self.num_inputs, np.arange(self.num_units), self.input_of
+        )
+        return np.where(self.input_of >= 0, drawn, 0.0)
+
+    def v(self, first: int = 0, stop: int | None = None) -> FloatArray:
+        """Return the rows of V from output `first` to before `stop`, shape (rows, num_units)."""
+        outputs = np.arange(self.num_outputs)[first:stop, None]
+        units = np.arange(self.num_units)
+        return self.scale * self.source.draw(self.index, SECOND, self.num_units, outputs, units)
+
+    def pruned(self, mask: BoolArray, dtype: torch.dtype) -> "TwoPrunedMatrices":
+        """Return the layer under `mask`; both dtypes hold what was drawn exactly."""
+        return TwoPrunedMatrices(self, mask, dtype)
+
+    def arrays(self) -> dict[str, Any]:
+        """Return `input_of`."""
+        return {"input_of": self.input_of.astype(np.int32)}
+
+    @classmethod
+    def _checked(cls, arrays: Any, numbers: dict[str, Any]) -> dict[str, Any]:
+        input_of = arrays["input_of"]
+        num_units = numbers["width"] * numbers["num_inputs"]
+        if input_of.shape != (num_units,) or input_of.dtype != np.int32:
+            raise ValueError("the inputs its units keep do not fit the layer")
+        if num_units and not -1 <= input_of.min() <= input_of.max() < numbers["num_inputs"]:
+            raise ValueError("its units keep inputs that the layer does not have")
+        return {"input_of": input_of.astype(np.int64)}
+
+
+class TwoPrunedMatrices(PrunedLayer):
+    """``V relu(U x)`` under its masks.
+
+    Every hidden unit keeps one entry of U, so U is held as that entry, `u` (num_units,), and its
+    column, `input_of`.
+
+    Parameters
+    ----------
+    drawn
+        What the layer's weights are drawn from.
+    v_mask
+        Shape (num_outputs, num_units), bool: the kept entries of V.
+    dtype
+        Of the weights, torch.float32 or torch.float64; both hold what was drawn exactly.
+    """
+
+    u: torch.Tensor
+    input_of: torch.Tensor
+    u_mask: torch.Tensor
+
+    def __init__(self, drawn: TwoMatrices, v_mask: BoolArray, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.num_inputs = drawn.num_inputs
+        self.has_bias = drawn.has_bias
+        self.has_halves = not drawn.nonnegative
+        self.num_hidden = drawn.num_units
+        self.u = nn.Parameter(torch.tensor(drawn.u(), dtype=dtype), requires_grad=False)
+        self.v = nn.Parameter(torch.tensor(drawn.v(), dtype=dtype), requires_grad=False)
+        keeps = torch.tensor(drawn.input_of >= 0)
+        kept = torch.tensor(v_mask) & keeps
+        self.register_buffer("input_of", torch.tensor(drawn.input_of).clamp(min=0))
+        self.register_buffer("u_mask", kept.any(dim=0))  # a unit that no output keeps is dropped
+        self.register_buffer("v_mask", kept)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map inputs of shape (..., d_in) to outputs of shape (..., d_out)."""
+        if self.has_bias:
+            x = torch.cat([x, torch.ones_like(x[..., :1])], dim=-1)
+        hidden = x[..., self.input_of].mul_(self.u * self.u_mask).relu_()  # a copy: of its own
+        return functional.linear(hidden, self.v * self.v_mask)
+
+    def half_weights(self, sign: int) -> torch.Tensor:
+        """Return what the units of one sign sum to: shape (num_outputs, num_inputs), float64."""
+        serves = self.u_mask & (self.u * sign > 0)
+        products = (self.v.double() * self.v_mask) * (self.u.double() * serves)
+        sums = products.new_zeros(products.shape[0], self.num_inputs)
+        return sums.index_add_(1, self.input_of, products)
+
+    def masks(self) -> dict[str, torch.Tensor]:
+        """Return the masks of U, one entry a unit, and V."""
+        return {"U": self.u_mask, "V": self.v_mask}
+
+    def counts(self) -> dict[str, int]:
+        """Count edges: those of both matrices, and those left when every unit keeps one input."""
+        num_outputs, num_units = self.v.shape
+        return {
+            "source_dense": num_units * (self.num_inputs + num_outputs),
+            "source_block": num_units * (1 + num_outputs),
+            "kept_u": int(self.u_mask.sum()),
+            "kept_v": int(self.v_mask.sum()),
+        }
+
+    def connected(self) -> torch.Tensor:
+        """Return which inputs reach which outputs, shape (num_outputs, num_inputs)."""
+        ways = torch.zeros(len(self.v), self.num_inputs, device=self.v.device)
+        return ways.index_add_(1, self.input_of, (self.v_mask & self.u_mask).float()) > 0
+
+    def num_alive(self, inputs: torch.Tensor, outputs: torch.Tensor) -> int:
+        """Count the kept edges on a way from one of `inputs` to one of `outputs`, both bool."""
+        edges = self.v_mask & self.u_mask & inputs[self.input_of] & outputs[:, None]
+        return int(edges.any(dim=0).sum()) + int(edges.sum())
