@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,17 +43,25 @@ def execute(
     dict
         The figures, as ``milp-lth run --json`` prints them.
     """
-    began = time.perf_counter()
+    clock = _Clock()
     with Ledger(run.folder) as ledger:
         figures = ledger.figures()
         if DIGESTS not in figures:
-            _solve(run, ledger, on_progress, should_stop)
-            ticket = run.assemble(ledger)
-            save_ticket(ticket, run.folder / TICKET)
-            figures = run.figures(ledger, run.evaluate(ticket))
+            with clock("draw"):
+                seconds = _solve(run, ledger, on_progress, should_stop)
+            with clock("assemble"):
+                ticket = run.assemble(ledger)
+                save_ticket(ticket, run.folder / TICKET)
+            with clock("evaluate"):
+                evaluation = run.evaluate(ticket)
+            with clock("widths"):
+                figures = run.figures(ledger, evaluation)
+            clock.phases["draw"] -= seconds
             figures["seconds"] = {
                 "solve": sum(chunk.seconds for chunk in ledger.chunks()),
-                "total": time.perf_counter() - began,
+                "total": run.seconds_to_read + seconds + sum(clock.phases.values()),
+                "read": run.seconds_to_read,
+                **clock.phases,
             }
             ledger.put_figures(figures)
             write_report(run, ledger, ticket)
@@ -85,12 +94,26 @@ def write_report(run: Run, ledger: Ledger, ticket: Ticket) -> Path:
     return path
 
 
+class _Clock:
+    """How long each phase took, in seconds."""
+
+    def __init__(self) -> None:
+        self.phases: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.phases[phase] = time.perf_counter() - began
+
+
 def _solve(
     run: Run, ledger: Ledger, on_progress: OnProgress | None, should_stop: Callable[[], bool]
-) -> None:
+) -> float:
+    """Solve and record what is not known; return the seconds that were solving proper."""
     known = ledger.known()
     limit = math.inf if run.settings.time_limit is None else run.settings.time_limit
-    done, worst = 0, 0.0
+    done, worst, seconds = 0, 0.0, 0.0
     for recorded in ledger.chunks():
         done += recorded.stop - recorded.start
         worst = max(worst, float(recorded.error.max()))
@@ -103,8 +126,10 @@ def _solve(
     ):
         ledger.put(chunk.part, chunk.start, chunk.stop, chunk.solution)
         done += chunk.stop - chunk.start
+        seconds += chunk.solution.seconds
         worst = max(worst, float(chunk.solution.error.max()))
         if on_progress is not None:
             on_progress(done, run.reduction.num_rows, worst)
         if should_stop():
             raise KeyboardInterrupt
+    return seconds

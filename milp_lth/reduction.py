@@ -134,11 +134,11 @@ def reduce(
         construction.lay_out(
             source,
             index,
-            layer,
+            network,
             width=source.layer_width(index, len(network.layers), nonnegative=nonnegative),
             nonnegative=nonnegative,
             **options,
         )
-        for index, (layer, nonnegative) in enumerate(zip(network.layers, known, strict=True))
+        for index, nonnegative in enumerate(known)
     )
     return Reduction(network, source, assignment, objective or Closest(), (low, high), layers)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from milp_lth.assembly import assemble
 from milp_lth.evaluation import Evaluation, evaluate
 from milp_lth.ledger import ContradictionError, Ledger
+from milp_lth.narrower import narrower_tickets
 from milp_lth.network import Network, read_network
 from milp_lth.reduction import BOTH_SIGNS, Reduction, reduce
 from milp_lth.run_settings import RunSettings
@@ -37,6 +39,7 @@ class Run:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
+        began = time.perf_counter()
         self.folder = Path(folder)
         self.stated = _read_settings(self.folder)
         try:
@@ -57,6 +60,7 @@ class Run:
         self.target_file = self.folder / TARGET if where is None else Path(where)
         self.data = load_run_data(self.settings, self.network, (float(low), float(high)))
         self.reduction = reduce_for(self.settings, self.network, self.data.input_range)
+        self.seconds_to_read = time.perf_counter() - began
 
     def assemble(self, ledger: Ledger) -> Ticket:
         """Put the recorded masks into the random network.
@@ -116,7 +120,18 @@ class Run:
                 "median_error": float(np.median(every)),
             },
             "layers": [asdict(layer) for layer in evaluation.layers],
+            "widths": self._widths(evaluation),
         }
+
+    def _widths(self, evaluation: Evaluation) -> list[dict[str, Any]]:
+        """Return what narrower tickets reach, and this one behind them."""
+        points = narrower_tickets(self.reduction, self.data)
+        own = {
+            "width": self.reduction.layers[0].drawn.width,
+            "accuracy": evaluation.ticket_accuracy,
+            "agreement": evaluation.agreement,
+        }
+        return [*points, own] if points else []
 
     def digests(self, ledger: Ledger) -> dict[str, str]:
         """Return the SHA-256 of every file of the folder."""

@@ -1,9 +1,9 @@
 """The direct construction: between every input and output as many random edges as candidates.
 
-There is no hidden layer and no product: what a target weight may sum are raw draws, uniform between
-the smallest and the largest weight of its layer. This is the setting of the experiment in Pensia et
-al. 2020 (NeurIPS, arXiv 2006.07990), section 4, where moreover one vector of candidates serves all
-weights of an output: that is ``direct-shared``, and no network of independent random weights.
+There is no hidden layer and no product: what a target weight may sum are raw draws, uniform
+between the smallest and the largest weight of the network. This is the setting of the experiment in
+Pensia et al. 2020 (NeurIPS, arXiv 2006.07990), section 4, where moreover one vector of candidates
+serves all weights of an output: that is ``direct-shared``, and no network of independent weights.
 
 A sum of raw draws needs more bits than float32 has, so the layer computes in float64.
 """
@@ -18,7 +18,7 @@ from torch.nn import functional
 from instances.arrays import BoolArray, FloatArray
 from instances.philox import UNIT_RAW
 from milp_lth.constructions.layout import DrawnLayer, Half, Layout, PrunedLayer, augmented
-from milp_lth.network import LinearLayer
+from milp_lth.network import Network
 from milp_lth.source import FIRST, Source
 
 
@@ -137,7 +137,7 @@ class Direct(Layout):
 
 
 def direct(
-    source: Source, index: int, layer: LinearLayer, *, width: int, nonnegative: bool, shared: bool
+    source: Source, index: int, network: Network, *, width: int, nonnegative: bool, shared: bool
 ) -> Direct:
     """Draw the edges for one target layer.
 
@@ -146,21 +146,22 @@ def direct(
     ValueError
         When the weights are so small or large that their sums could not be exact.
     """
-    weight = augmented(layer)
-    low, high = float(weight.min()), float(weight.max())
+    weights = [augmented(layer) for layer in network.layers]
+    low, high = float(min(map(np.min, weights))), float(max(map(np.max, weights)))
     largest = max(abs(low), abs(high))
     if largest > 2.0**900 or 0 < largest < 2.0**-900:
         raise ValueError(f"weights of about {largest:.3g} cannot be summed exactly: rescale them")
+    weight = weights[index]
     drawn = ParallelEdges(
         source=source,
         index=index,
         num_inputs=weight.shape[1],
         num_outputs=len(weight),
         width=width,
-        has_bias=layer.bias is not None,
+        has_bias=network.layers[index].bias is not None,
         nonnegative=nonnegative,
         low=low,
         high=high,
         shared=shared,
     )
-    return Direct(drawn, layer.name, weight)
+    return Direct(drawn, network.layers[index].name, weight)

@@ -14,8 +14,8 @@ class Construction(NamedTuple):
     """How a layer is laid out, and what it is drawn from."""
 
     lay_out: Callable[..., Layout]
-    """Called with source, index and layer, and by name with width, nonnegative and, where there are
-    hidden units to assign, assignment."""
+    """Called with the source, the layer's index and the network, and by name with width,
+    nonnegative and, where there are hidden units to assign, assignment."""
     drawn: type[DrawnLayer]
     has_assignment: bool
 

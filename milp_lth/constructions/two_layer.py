@@ -17,7 +17,7 @@ from instances.arrays import BoolArray, FloatArray, IntArray
 from milp_lth.constructions.assignment import assign
 from milp_lth.constructions.layout import Half, Layout, augmented
 from milp_lth.constructions.two_matrices import TwoMatrices
-from milp_lth.network import LinearLayer
+from milp_lth.network import Network
 from milp_lth.source import Source
 
 
@@ -52,7 +52,7 @@ class TwoLayer(Layout):
 def two_layer(
     source: Source,
     index: int,
-    layer: LinearLayer,
+    network: Network,
     *,
     width: int,
     nonnegative: bool,
@@ -65,6 +65,7 @@ def two_layer(
     ValueError
         When the assignment is unknown or the weights are beyond what can be scaled.
     """
+    layer = network.layers[index]
     weight = augmented(layer)
     num_inputs = weight.shape[1]
     signed = np.full(num_inputs, not nonnegative)

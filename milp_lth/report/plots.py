@@ -1,5 +1,6 @@
 """The report's pictures."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import networkx as nx
@@ -9,7 +10,7 @@ import plotly.graph_objects as go
 from instances.arrays import FloatArray
 
 KEPT, PRUNED, THEORY, LIMIT = "#1b7a5a", "#b9c0c7", "#c2410c", "#334155"
-_LAYOUT: dict[str, Any] = {
+LAYOUT: dict[str, Any] = {
     "template": "plotly_white",
     "font": {"family": "system-ui, sans-serif", "size": 14, "color": "#1f2933"},
     "margin": {"l": 64, "r": 24, "t": 48, "b": 56},
@@ -51,7 +52,7 @@ def error_histogram(
         title="error of a weight", tickvals=ticks, ticktext=[f"10<sup>{t}</sup>" for t in ticks]
     )
     figure.update_yaxes(title="weights")
-    return figure.update_layout(_LAYOUT, bargap=0.02)
+    return figure.update_layout(LAYOUT, bargap=0.02)
 
 
 def edges_per_layer(names: list[str], kept: list[int], pruned: list[int]) -> go.Figure:
@@ -68,7 +69,7 @@ def edges_per_layer(names: list[str], kept: list[int], pruned: list[int]) -> go.
     )
     figure.update_xaxes(title="edges left by the block structure")
     figure.update_yaxes(autorange="reversed", automargin=True)
-    layout = _LAYOUT | {"height": 140 + 56 * len(names)}
+    layout = LAYOUT | {"height": 140 + 56 * len(names)}
     legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "traceorder": "normal"}
     return figure.update_layout(layout, barmode="stack", legend=legend)
 
@@ -103,6 +104,72 @@ def gadget_drawing(graph: "nx.DiGraph[str]") -> go.Figure:
     num_hidden = sum(data["floor"] == 1 for _, data in graph.nodes(data=True))
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
-    layout = _LAYOUT | {"height": 140 + 24 * num_hidden}
+    layout = LAYOUT | {"height": 140 + 24 * num_hidden}
     legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "traceorder": "reversed"}
     return figure.update_layout(layout, legend=legend)
+
+
+def accuracy_by_width(
+    widths: Sequence[int],
+    accuracies: Sequence[float | None],
+    agreements: Sequence[float],
+    target_accuracy: float | None,
+) -> go.Figure:
+    """Draw what tickets of several widths reach; equal widths are several seeds."""
+    figure = go.Figure()
+    known = [] if None in accuracies else [("accuracy", accuracies, KEPT)]
+    for name, shares, colour in (*known, ("agreement", agreements, LIMIT)):
+        percent = [100 * share for share in shares if share is not None]
+        figure.add_scatter(
+            x=list(widths), y=percent, mode="markers", marker_color=colour, name=name
+        )
+        middle = sorted(set(widths))
+        medians = [
+            float(np.median([y for x, y in zip(widths, percent, strict=True) if x == width]))
+            for width in middle
+        ]
+        line = {"color": colour, "width": 1}
+        figure.add_scatter(x=middle, y=medians, mode="lines", line=line, showlegend=False)
+    if target_accuracy is not None:
+        figure.add_hline(
+            y=100 * target_accuracy,
+            line_color=THEORY,
+            line_dash="dash",
+            annotation_text=f"target {100 * target_accuracy:.2f} %",
+            annotation_position="bottom right",
+        )
+    figure.update_xaxes(title="width", dtick=max(1, len(set(widths)) // 12))
+    figure.update_yaxes(title="%")
+    legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
+    return figure.update_layout(LAYOUT, legend=legend)
+
+
+def error_by_candidates(
+    counts: Sequence[int], quartiles: FloatArray, predicted: Sequence[float]
+) -> go.Figure:
+    """Draw errors against the number of candidates; `quartiles` has shape (3, counts)."""
+    low, median, high = np.maximum(quartiles, _SMALLEST)
+    figure = go.Figure()
+    figure.add_scatter(x=counts, y=high, mode="lines", line_width=0, showlegend=False)
+    figure.add_scatter(
+        x=counts, y=low, mode="lines", line_width=0, fill="tonexty",
+        fillcolor="rgba(27, 122, 90, 0.18)", name="middle half",
+    )  # fmt: skip
+    figure.add_scatter(x=counts, y=median, mode="lines+markers", line_color=KEPT, name="median")
+    line = {"color": THEORY, "dash": "dash"}
+    figure.add_scatter(x=counts, y=predicted, mode="lines", line=line, name="theory's median")
+    figure.update_xaxes(title="candidates")
+    figure.update_yaxes(title="error of a weight", type="log", exponentformat="power")
+    legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
+    return figure.update_layout(LAYOUT, legend=legend)
+
+
+def seconds_by_phase(seconds: dict[str, float]) -> go.Figure:
+    """Draw how long each phase took."""
+    labels = [f"{phase}: {value:.2f} s" for phase, value in seconds.items()]
+    figure = go.Figure(
+        go.Bar(y=labels, x=list(seconds.values()), orientation="h", marker_color=KEPT)
+    )
+    figure.update_xaxes(title="seconds")
+    figure.update_yaxes(autorange="reversed", automargin=True)
+    return figure.update_layout(LAYOUT | {"height": 120 + 36 * len(labels)})

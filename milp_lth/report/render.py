@@ -6,13 +6,20 @@ The page is a function of the records alone, so the same run gives the same byte
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from plotly.offline import get_plotlyjs
 
 from instances.objectives import Closest
 from milp_lth.ledger import Ledger
+from milp_lth.report.candidates import NUM_SAMPLED, errors_by_candidates
 from milp_lth.report.gadget import gadget
-from milp_lth.report.plots import edges_per_layer, error_histogram, gadget_drawing
+from milp_lth.report.page import embedded, page
+from milp_lth.report.plots import (
+    accuracy_by_width,
+    edges_per_layer,
+    error_by_candidates,
+    error_histogram,
+    gadget_drawing,
+    seconds_by_phase,
+)
 from milp_lth.run import Run
 from milp_lth.theory.median_error import median_error
 from milp_lth.ticket import Ticket
@@ -24,32 +31,46 @@ def render(run: Run, ledger: Ledger, ticket: Ticket) -> str:
     """Return the page about a run and its ticket as HTML text."""
     figures = ledger.figures()
     errors, predicted = _errors(run, ledger)
+    counts, quartiles, medians = errors_by_candidates(run.reduction)
     plots = {
         "errors": error_histogram(errors, predicted, run.settings.tolerance),
+        "candidates": error_by_candidates(counts, quartiles, medians),
         "edges": edges_per_layer(*_edges(run, ticket)),
         "gadget": gadget_drawing(graph := _gadget(run, ledger)),
+        "seconds": seconds_by_phase(_phases(figures["seconds"])),
     }
-    environment = Environment(
-        loader=PackageLoader("milp_lth", "report"), autoescape=True, undefined=StrictUndefined
-    )
-    environment.filters["percent"] = lambda share: "–" if share is None else f"{100 * share:.2f} %"
-    return environment.get_template("template.html").render(
+    if figures["widths"]:
+        plots["widths"] = accuracy_by_width(
+            [point["width"] for point in figures["widths"]],
+            [point["accuracy"] for point in figures["widths"]],
+            [point["agreement"] for point in figures["widths"]],
+            figures["target"]["accuracy"],
+        )
+    return page(
+        "template.html",
         asked=_asked(run),
         figures=figures,
         versions=run.stated["versions"],
         blocks=_weakest_blocks(run),
         predicted=predicted,
+        num_sampled=NUM_SAMPLED,
         gadget=graph,
         gadget_sum=sum(d["product"] for _, d in graph.nodes(data=True) if d.get("kept")),
         num_kept=sum(bool(d.get("kept")) for _, d in graph.nodes(data=True)),
-        plots={
-            name: plot.to_html(
-                full_html=False, include_plotlyjs=False, div_id=name, config={"displaylogo": False}
-            )
-            for name, plot in plots.items()
-        },
-        plotlyjs=get_plotlyjs(),
+        plots={"widths": None} | {name: embedded(plot, name) for name, plot in plots.items()},
     )
+
+
+def _phases(seconds: dict[str, float]) -> dict[str, float]:
+    names = {
+        "read": "reading, laying out",
+        "draw": "drawing candidates, recording",
+        "solve": "solving",
+        "assemble": "assembling",
+        "evaluate": "evaluating",
+        "widths": "other widths",
+    }
+    return {text: seconds[name] for name, text in names.items() if name in seconds}
 
 
 def _asked(run: Run) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from milp_lth.targets.data import Data
 
-_TEST_STEMS = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+_TEST, _TRAINING = "t10k", "train"
 _MAX_BYTES = 2**31
 
 
@@ -53,22 +53,25 @@ def read_idx(path: Path, num_dimensions: int) -> NDArray[np.uint8]:
     return np.frombuffer(content, dtype=np.uint8).reshape([int(d) for d in shape])
 
 
-def load_mnist(folder: str | os.PathLike[str]) -> Data:
-    """Return MNIST's 10,000 test images, pixels in [0, 1], from a folder of IDX files.
+def load_mnist(folder: str | os.PathLike[str], *, training: bool = False) -> Data:
+    """Return MNIST's 10,000 test or 60,000 training images, pixels in [0, 1], from IDX files.
 
-    The folder holds ``t10k-images-idx3-ubyte`` and ``t10k-labels-idx1-ubyte``, gzipped or not.
+    The folder holds ``t10k-images-idx3-ubyte`` and ``t10k-labels-idx1-ubyte``, gzipped or not; the
+    training images lie in files that begin with ``train``.
 
     Raises
     ------
     ValueError
         When a file is missing, damaged, or the two do not fit.
     """
-    images_file, labels_file = (_find(Path(folder), stem) for stem in _TEST_STEMS)
+    part = _TRAINING if training else _TEST
+    images_file = _find(Path(folder), f"{part}-images-idx3-ubyte")
+    labels_file = _find(Path(folder), f"{part}-labels-idx1-ubyte")
     images, labels = read_idx(images_file, 3), read_idx(labels_file, 1)
     if len(images) != len(labels) or len(images) == 0:
         raise ValueError(f"{folder}: {len(images):,} images beside {len(labels):,} labels")
     x = torch.tensor(images.reshape(len(images), -1), dtype=torch.float32) / 255
-    return Data("mnist", "t10k", x, torch.tensor(labels.astype(np.int64)), (0.0, 1.0))
+    return Data("mnist", part, x, torch.tensor(labels.astype(np.int64)), (0.0, 1.0))
 
 
 def _find(folder: Path, stem: str) -> Path:

@@ -15,7 +15,7 @@ from milp_lth.targets.idx import load_mnist
 
 _TRAINING_SEED = 0
 _HELD_OUT = 0.3
-_OPENML = "mnist"
+_OPENML, _OPENML_TEST = "mnist", 10_000
 
 
 class _Split(NamedTuple):
@@ -61,8 +61,8 @@ NAMED_TARGETS: dict[str, tuple[Callable[[], nn.Sequential], str]] = {
 }
 
 
-def load_data(name: str) -> Data:
-    """Return data that no target was trained on.
+def load_data(name: str, *, training: bool = False) -> Data:
+    """Return data that no target was trained on, or those that it was.
 
     Parameters
     ----------
@@ -70,6 +70,8 @@ def load_data(name: str) -> Data:
         "digits" or "wine": the held-out 30 % of scikit-learn's data sets. "mnist": the test images,
         from scikit-learn's cache of OpenML, or downloaded. A folder: the test images of MNIST's IDX
         files in it.
+    training
+        Return the other part: what a target may be trained on, and a width be chosen by.
 
     Raises
     ------
@@ -77,15 +79,18 @@ def load_data(name: str) -> Data:
         When the name is unknown, or data cannot be read or had.
     """
     if name == _OPENML:
-        return _openml_mnist()
+        return _openml_mnist(training)
     if is_data_folder(name):
-        return load_mnist(name)
+        return load_mnist(name, training=training)
     if name not in _DATA:
         known = ", ".join((*_DATA, _OPENML))
         raise ValueError(f"unknown data {name!r}: choose one of {known}, or a folder of IDX files")
     split = _DATA[name]()
-    x = torch.tensor(split.x_test, dtype=torch.float32)
-    return Data(name, "held-out 30 %", x, torch.tensor(split.y_test), split.input_range)
+    x, y = (split.x_train, split.y_train) if training else (split.x_test, split.y_test)
+    part = "training 70 %" if training else "held-out 30 %"
+    return Data(
+        name, part, torch.tensor(x, dtype=torch.float32), torch.tensor(y), split.input_range
+    )
 
 
 def is_data_folder(name: str) -> bool:
@@ -93,7 +98,7 @@ def is_data_folder(name: str) -> bool:
     return name not in (*_DATA, _OPENML) and os.path.isdir(name)
 
 
-def _openml_mnist() -> Data:
+def _openml_mnist(training: bool) -> Data:
     from sklearn.datasets import fetch_openml
 
     try:
@@ -104,9 +109,11 @@ def _openml_mnist() -> Data:
         raise ValueError(
             f"mnist cannot be had from OpenML ({error}): give a folder of its IDX files"
         ) from error
-    images = torch.tensor(np.asarray(x[-10_000:], dtype=np.float32)) / 255
-    labels = torch.tensor(np.asarray(y[-10_000:], dtype=np.int64))
-    return Data("mnist", "last 10,000 of mnist_784", images, labels, (0.0, 1.0))
+    rows = slice(0, -_OPENML_TEST) if training else slice(-_OPENML_TEST, None)
+    images = torch.tensor(np.asarray(x[rows], dtype=np.float32)) / 255
+    labels = torch.tensor(np.asarray(y[rows], dtype=np.int64))
+    part = f"{'first' if training else 'last'} {len(labels):,} of mnist_784"
+    return Data("mnist", part, images, labels, (0.0, 1.0))
 
 
 def load_named_target(name: str) -> tuple[nn.Sequential, Data]:

@@ -115,7 +115,10 @@ def _solve(instance: SubsetSum, scratch: _Scratch) -> Proposal:
     b, n = instance.coefficients.shape
     mask = np.zeros((b, n), np.bool_)
     proven = np.zeros(b, np.bool_)
-    available = instance.available if instance.available is not None else np.ones((b, n), np.bool_)
+    # copied, so that the kernels, compiled anew for every layout, see one alone
+    available = (
+        np.ones((b, n), np.bool_) if instance.available is None else instance.available.copy()
+    )
     rows = np.flatnonzero(scaled.fits)
     numbers = (scaled.coefficients, scaled.target, scaled.low, scaled.high)
     _solve_rows(instance, scratch, rows, *numbers, available, mask, proven)

@@ -49,7 +49,7 @@ def test_run_and_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     }  # fmt: skip
     assert figures["status"] == {"OPTIMAL": 483, "FEASIBLE": 0, "INFEASIBLE": 0, "NO_SOLUTION": 0}
     assert (figures["within_tolerance"], figures["out_of_tolerance"]) == (483, 0)
-    assert figures["seconds"].keys() == {"solve", "total"}
+    assert figures["seconds"].keys() >= {"solve", "total"}
     folder = Path(figures["out"])
     assert folder == Path("runs/wine-mlp-1")
     assert sorted(p.name for p in folder.iterdir()) == [

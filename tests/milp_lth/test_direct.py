@@ -13,6 +13,7 @@ from milp_lth.assembly import assemble
 from milp_lth.evaluation import evaluate
 from milp_lth.execution import execute
 from milp_lth.finding import find_ticket
+from milp_lth.network import Network, read_network
 from milp_lth.reduction import reduce
 from milp_lth.run import Run
 from milp_lth.run_creation import create_run
@@ -30,12 +31,17 @@ def target(*, bias: bool = True) -> nn.Sequential:
     return nn.Sequential(nn.Linear(6, 8, bias=bias), nn.ReLU(), nn.Linear(8, 3, bias=bias)).double()
 
 
+def span(network: Network) -> tuple[float, float]:
+    weights = [w for layer in network.layers for w in (layer.weight, layer.bias) if w is not None]
+    return float(min(map(np.min, weights))), float(max(map(np.max, weights)))
+
+
 @both
 def test_edges_lie_between_the_extreme_weights(construction: str) -> None:
     reduction = reduce(target(), Source(seed=3, width=50, construction=construction))
+    low, high = span(reduction.network)
     for part, layer in zip(reduction.parts, reduction.layers, strict=True):
         edges = part.instance().coefficients
-        low, high = layer.weight.min(), layer.weight.max()
         assert low <= edges.min() < low + 0.1 * (high - low)
         assert high - 0.1 * (high - low) < edges.max() <= high
         scale = 2.0 ** np.frexp(max(-low, high))[1]
@@ -51,9 +57,9 @@ def test_what_is_planted_is_found(construction: str) -> None:
     module = target(bias=False)
     source = Source(seed=1, width=12, construction=construction)
     rng, everywhere = np.random.default_rng(0), []
+    low, high = span(read_network(module))
     for part, linear in zip(reduce(module, source).parts, (module[0], module[2]), strict=True):
         weight = linear.weight.detach().numpy().reshape(-1)
-        low, high = weight.min(), weight.max()
         edges = part.instance().coefficients
         sums = (edges * (rng.random(edges.shape) < 0.3)).sum(axis=1)
         planted = (low < sums) & (sums < high) & (low < weight) & (weight < high)

@@ -1,0 +1,106 @@
+"""``milp-lth bench``: what things cost on this machine."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from milp_lth.cli.options import as_json, print_json
+
+if TYPE_CHECKING:
+    from milp_lth.bench.kernels import Kernels
+
+_CURVE = ",".join(str(n) for n in range(24, 45, 2))
+
+
+@click.group(name="bench")
+def command() -> None:
+    """Measure what things cost on this machine."""
+
+
+@command.command(name="kernels")
+@click.option(
+    "--instances",
+    type=int,
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="How many instances CP-SAT is timed on, with each of its parameter sets.",
+)
+@click.option(
+    "--curve",
+    default=_CURVE,
+    show_default=True,
+    metavar="N,N[,N…]",
+    help="The numbers of candidates of the curve.",
+)
+@click.option(
+    "--weights",
+    type=click.Path(),
+    metavar="FILE",
+    help="A .safetensors or .pt state dict: its weights are the targets of the sparsest sums. "
+    "[default: digits-mlp]",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Determines the instances.")
+@click.option(
+    "--out", type=click.Path(), metavar="FILE.html", help="Write a page with the curve, too."
+)
+@as_json
+def kernels(
+    instances: int, curve: str, weights: str | None, seed: int, out: str | None, as_json: bool
+) -> None:
+    """Time meet-in-the-middle in one thread, and CP-SAT beside it.
+
+    The machine should have nothing else to do. A bar that is missed is shown; it is no error.
+    """
+    from milp_lth.bench.kernels import measure_kernels, read_problems
+    from milp_lth.cli.progress import Progress
+
+    page = None if out is None else _writable(out)
+    measured = measure_kernels(
+        read_problems(weights, seed),
+        num_instances=instances,
+        numbers=_numbers(curve),
+        seed=seed,
+        progress=lambda what: Progress(what, quiet=as_json),
+    )
+    if as_json:
+        print_json(measured.stated())
+    else:
+        _print(measured)
+    if page is not None:
+        from instances.files import write_atomically
+        from milp_lth.bench.page import bench_page
+
+        write_atomically(page, bench_page(measured).encode())
+        if not as_json:
+            click.echo(f"page: {page}")
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ValueError(f"--curve {text}: give whole numbers, as in 24,32,40") from error
+
+
+def _writable(out: str) -> Path:
+    """Make sure before minutes of measuring that the page has a place."""
+    path = Path(out)
+    if path.suffix != ".html":
+        raise ValueError(f"--out {out}: the page is a file that ends in .html")
+    if path.is_dir():
+        raise ValueError(f"--out {out}: there is a folder of that name, give another")
+    if not path.parent.is_dir():
+        raise ValueError(f"--out {out}: there is no folder {path.parent}, make it first")
+    return path
+
+
+def _print(measured: "Kernels") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("what", "measured", "bar", "met", box=None, padding=(0, 2, 0, 0))
+    for row in measured.rows:
+        table.add_row(*row.texts())
+    Console().print(table)

@@ -1,0 +1,63 @@
+"""``milp-lth reproduce``: published experiments, done again."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from milp_lth.cli.options import as_json, print_json
+
+
+@click.group(name="reproduce")
+def command() -> None:
+    """Do a published experiment again, for real."""
+
+
+@command.command(name="pensia2020")
+@click.option("--weights", required=True, help="The trained target; the paper's own is its fc2.pt.")
+@click.option(
+    "--data", default="mnist", show_default=True, help="mnist, or a folder of MNIST's IDX files."
+)
+@click.option("--seeds", type=int, default=5, show_default=True, help="Seeds of the sparsest rows.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs/pensia2020"),
+    show_default=True,
+    metavar="DIR",
+    help="One run folder a seed, and index.html; what is there already is not done again.",
+)
+@as_json
+def pensia2020(weights: str, data: str, seeds: int, out: Path, as_json: bool) -> int:
+    """Redo the experiment of Pensia et al. 2020: theirs, and what it should have been.
+
+    An interrupted command is continued by giving it again.
+    """
+    from milp_lth.cli.main import OK, UNVERIFIED
+    from milp_lth.reproduce.page import write_page
+    from milp_lth.reproduce.pensia2020 import Reproduction
+
+    reproduction = Reproduction(weights, data, out, num_seeds=seeds)
+    rows = reproduction.rows(lambda what: None if as_json else click.echo(what, err=True))
+    page = write_page(reproduction, rows)
+    if as_json:
+        print_json({"rows": rows, "widths": reproduction.width_search().records, "out": str(out)})
+    else:
+        _print(rows)
+        click.echo(f"all columns: {page}")
+    return OK if all(row["verified"] is not False for row in rows) else UNVERIFIED
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from milp_lth.reproduce.table import BRIEFLY, COLUMNS, brief_cells, notes
+
+    table = Table(*(COLUMNS[name] for name in BRIEFLY), box=None, padding=(0, 1, 0, 0))
+    for row in rows:
+        table.add_row(*brief_cells(row))
+    console = Console()
+    console.print(table)
+    for sentence in notes(rows):
+        console.print(sentence, highlight=False)
