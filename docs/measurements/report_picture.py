@@ -1,4 +1,4 @@
-"""Take the picture of a report that the README shows.
+"""Take the picture of a report that the README shows, or of the page of ``bench kernels``.
 
 python docs/measurements/report_picture.py runs/digits-mlp-1/report.html docs/images/report.png
 """
@@ -15,8 +15,8 @@ with sync_playwright() as playwright:
     browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
     page = browser.new_context(offline=True, viewport={"width": 1000, "height": 800}).new_page()
     page.goto(report.as_uri())
-    page.wait_for_selector("#gadget .main-svg")
-    page.add_style_tag(content="section:not(:has(#errors, #gadget)) { display: none }")
+    page.wait_for_selector(".main-svg")
+    page.add_style_tag(content="section:not(:has(#errors, #gadget, #curve)) { display: none }")
     page.wait_for_timeout(500)
     page.screenshot(path=picture, full_page=True)
     browser.close()

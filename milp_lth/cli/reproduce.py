@@ -1,5 +1,6 @@
 """``milp-lth reproduce``: published experiments, done again."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ def pensia2020(weights: str, data: str, seeds: int, out: Path, as_json: bool) ->
     from milp_lth.reproduce.pensia2020 import Reproduction
 
     reproduction = Reproduction(weights, data, out, num_seeds=seeds)
-    rows = reproduction.rows(lambda what: None if as_json else click.echo(what, err=True))
+    steps = _Steps(reproduction.num_steps())
+    rows = reproduction.rows(lambda what: None if as_json else steps.tell(what))
     page = write_page(reproduction, rows)
     if as_json:
         print_json({"rows": rows, "widths": reproduction.width_search().records, "out": str(out)})
@@ -46,6 +48,21 @@ def pensia2020(weights: str, data: str, seeds: int, out: Path, as_json: bool) ->
         _print(rows)
         click.echo(f"all columns: {page}")
     return OK if all(row["verified"] is not False for row in rows) else UNVERIFIED
+
+
+class _Steps:
+    """Tells what begins, and about how long the rest will take."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._done, self._began = total, 0, time.monotonic()
+
+    def tell(self, what: str) -> None:
+        left = ""
+        if self._done > 0:
+            each = (time.monotonic() - self._began) / self._done
+            left = f" (about {each * max(1, self._total - self._done):.0f} s left in all)"
+        click.echo(what + left, err=True)
+        self._done += 1
 
 
 def _print(rows: list[dict[str, Any]]) -> None:

@@ -23,7 +23,7 @@ from milp_lth.execution import execute
 from milp_lth.ledger import Ledger
 from milp_lth.network import Network, read_network
 from milp_lth.reproduce.width_search import CLOSEST, SPARSEST, WidthSearch
-from milp_lth.run import SETTINGS, Run
+from milp_lth.run import Run
 from milp_lth.run_creation import create_run
 from milp_lth.run_settings import RunSettings
 from milp_lth.targets.files import load_target
@@ -131,6 +131,11 @@ class Reproduction:
         search.fill_curve(on_step)
         return rows
 
+    def num_steps(self) -> int:
+        """Return about how often `rows` calls `on_step`; how far widths go is a guess."""
+        searched = 2 * (CANDIDATES - 5 + self.num_seeds)
+        return sum(case.num_seeds for case in cases(self.num_seeds)) + 2 * self.num_seeds + searched
+
     def width_search(self) -> WidthSearch:
         """Return the search for the smallest width, with what it has found so far."""
         return WidthSearch(self.network, self.base.data or "", self.folder, self.num_seeds)
@@ -192,10 +197,10 @@ class Reproduction:
 
     def _timed_run(self, settings: RunSettings, folder: Path) -> dict[str, Any]:
         """Carry a run to its end; return the seconds from loading to report, and of all cores."""
+        if folder.exists():
+            shutil.rmtree(folder)  # interrupted: done anew, so that its seconds are its own
         began, used = time.perf_counter(), sum(os.times()[:4])
-        if not (folder / SETTINGS).exists():
-            shutil.rmtree(folder, ignore_errors=True)  # what a kill left before the run began
-            create_run(settings, folder)
+        create_run(settings, folder)
         execute(Run(folder))
         return {
             "seconds": time.perf_counter() - began,

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ from milp_lth.network import read_network
 from milp_lth.reduction import Reduction, reduce
 from milp_lth.solving import solve_chunks, solve_masks
 from milp_lth.source import Source
+from milp_lth.ticket_files import save_ticket
+from solvers.exact.meet_in_the_middle import MeetInTheMiddle
 
 RANGES = [(0.0, 1.0), (-1.0, 1.0)]
 
@@ -149,11 +152,20 @@ def test_same_seed_same_ticket_other_seed_other_ticket() -> None:
     assert any(not torch.equal(one[name], other[name]) for name in one)
 
 
-def test_chunks_do_not_change_the_answer() -> None:
-    reduction = reduce(small((5, 4, 2), bias=True), Source(width=8))
-    whole = solve_masks(reduction)
-    for chunk in solve_chunks(reduction, chunk_rows=7):
-        assert (whole[chunk.part][chunk.start : chunk.stop] == chunk.solution.mask).all()
+@pytest.mark.parametrize("construction", ["two-layer", "direct", "direct-shared"])
+def test_chunks_and_threads_do_not_change_the_ticket(construction: str, tmp_path: Path) -> None:
+    source = Source(width=9, construction=construction)
+    reduction = reduce(small((5, 4, 2), bias=True), source, objective=Sparsest(1e-3))
+    written = []
+    for chunk_rows, threads in ((10_000, 1), (7, 1), (1, 2), (13, 3)):
+        masks = [np.zeros(part.shape, bool) for part in reduction.parts]
+        solver = MeetInTheMiddle(threads=threads)
+        for chunk in solve_chunks(reduction, solver, chunk_rows=chunk_rows):
+            masks[chunk.part][chunk.start : chunk.stop] = chunk.solution.mask
+        path = tmp_path / f"{chunk_rows}.safetensors"
+        save_ticket(assemble(reduction, masks), path)
+        written.append(path.read_bytes())
+    assert len(set(written)) == 1
 
 
 def test_tickets_survive_what_modules_go_through() -> None:
