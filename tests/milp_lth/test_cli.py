@@ -357,6 +357,10 @@ def test_killed_at_once_the_folder_is_whole(capsys: pytest.CaptureFixture[str]) 
     assert milp_lth("resume", "run", "--json", capsys=capsys)[0] == 0
     assert milp_lth("check", "run", capsys=capsys)[0] == 0
     assert not [p.name for p in Path("run").iterdir() if p.name.startswith(".")]
+    whole = ["run", "--target", "net.pt", "--width", "34", "--out", "whole", "--json"]
+    assert milp_lth(*whole, capsys=capsys)[0] == 0
+    tickets = [Path(folder, "ticket.safetensors").read_bytes() for folder in ("run", "whole")]
+    assert tickets[0] == tickets[1]
 
 
 def test_progress_is_plain_lines_without_a_terminal() -> None:
