@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: run test lint types docs tests format install clean
+.PHONY: run test lint types docs tests sweep format install clean
 
 run: install
 	$(BIN)/milp-lth run
@@ -28,6 +28,10 @@ docs: install
 
 tests: install
 	$(BIN)/python -m pytest -q -n auto --dist worksteal --doctest-modules tests instances solvers milp_lth
+
+# Not part of test: a million rows against all of their subsets, some minutes.
+sweep: install
+	$(BIN)/python docs/measurements/false_claims.py
 
 format: install
 	$(BIN)/ruff check --fix .

@@ -1,4 +1,4 @@
-"""Instances in files: ``.npz`` and ``.json`` with the same keys, never a pickle.
+"""Instances in files: ``.npz`` and ``.json`` with the same keys, never a pickle; knapsack text.
 
 Keys: ``format`` (the text "subset-sum/1"), ``coefficients`` (b, n), ``targets`` (b,), ``objective``
 (its name), and where they apply ``tolerance``, ``size`` and ``available`` (b, n).
@@ -15,36 +15,56 @@ from typing import Any
 
 import numpy as np
 
+from instances.knapsack import read_knapsack, to_knapsack
 from instances.objectives import FixedSize, make_objective
 from instances.subset_sum import SubsetSum
 
 FORMAT = "subset-sum/1"
 
+_SUFFIXES = "an instance file ends in .npz or .json, or in .kp or .knapsack where it is text"
+
 
 def save_instance(instance: SubsetSum, path: str | os.PathLike[str]) -> None:
-    """Write `instance` to `path`; the suffix, ``.npz`` or ``.json``, chooses the format.
+    """Write `instance` to `path`; the suffix chooses the format.
 
-    The file appears whole or not at all.
+    ``.npz`` and ``.json`` hold any instance; ``.kp`` and ``.knapsack``, text, only one row of whole
+    numbers whose closest sum is sought. The file appears whole or not at all.
 
     Raises
     ------
     ValueError
-        When the suffix is neither.
+        When the suffix is none of these, or knapsack text cannot state the instance.
     """
     path = Path(path)
-    fields = to_fields(instance)
-    if path.suffix == ".npz":
-        content = npz_bytes(fields)
-    elif path.suffix == ".json":
-        plain = {k: np.asarray(v).tolist() for k, v in fields.items()}
-        content = (json.dumps(plain) + "\n").encode()
-    else:
-        raise ValueError(f"{path}: an instance file ends in .npz or .json")
+    try:
+        content = instance_bytes(instance, path.suffix)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     write_atomically(path, content)
 
 
+def instance_bytes(instance: SubsetSum, suffix: str) -> bytes:
+    """Return the content of a file with this `suffix` that holds `instance`.
+
+    Raises
+    ------
+    ValueError
+        As `save_instance` does.
+    """
+    if suffix == ".npz":
+        return npz_bytes(to_fields(instance))
+    if suffix == ".json":
+        plain = {k: np.asarray(v).tolist() for k, v in to_fields(instance).items()}
+        return (json.dumps(plain) + "\n").encode()
+    if suffix in (".kp", ".knapsack"):
+        return to_knapsack(instance).encode()
+    raise ValueError(_SUFFIXES)
+
+
 def load_instance(path: str | os.PathLike[str]) -> SubsetSum:
-    """Read an instance from a ``.npz`` or ``.json`` file.
+    """Read an instance from a ``.npz`` or ``.json`` file, or as `read_knapsack` does.
+
+    A file that ends in ``.kp``, ``.knapsack`` or ``.txt`` is taken for knapsack text.
 
     Raises
     ------
@@ -52,13 +72,15 @@ def load_instance(path: str | os.PathLike[str]) -> SubsetSum:
         When the file is missing, truncated, of another kind, or states no valid instance.
     """
     path = Path(path)
+    if path.suffix in (".kp", ".knapsack", ".txt"):
+        return read_knapsack(path)
     try:
         if path.suffix == ".npz":
             fields: Mapping[str, Any] = read_npz(path.read_bytes())
         elif path.suffix == ".json":
             fields = json.loads(path.read_text(encoding="utf-8"))
         else:
-            raise ValueError("an instance file ends in .npz or .json")
+            raise ValueError(_SUFFIXES)
         return from_fields(fields)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from error

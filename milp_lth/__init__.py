@@ -23,7 +23,14 @@ if TYPE_CHECKING:
     from instances.generate import planted_family as planted_family
     from instances.generate import product_family as product_family
     from instances.generate import uniform_family as uniform_family
+    from instances.knapsack import read_knapsack as read_knapsack
+    from instances.library import known_optima as known_optima
+    from instances.library import list_sets as list_sets
+    from instances.library import load_set as load_set
+    from instances.lp import to_lp as to_lp
     from instances.milp import MILP as MILP
+    from instances.mps import from_mps as from_mps
+    from instances.mps import to_mps as to_mps
     from instances.objectives import Closest as Closest
     from instances.objectives import FixedSize as FixedSize
     from instances.objectives import Sparsest as Sparsest
@@ -52,7 +59,11 @@ if TYPE_CHECKING:
 _PLACES = {
     "instances.files": "load_instance save_instance",
     "instances.generate": "normal_family planted_family product_family uniform_family",
+    "instances.knapsack": "read_knapsack",
+    "instances.library": "known_optima list_sets load_set",
+    "instances.lp": "to_lp",
     "instances.milp": "MILP",
+    "instances.mps": "from_mps to_mps",
     "instances.objectives": "Closest FixedSize Sparsest",
     "instances.subset_sum": "SubsetSum",
     "milp_lth.assembly": "assemble",

@@ -19,7 +19,7 @@ def row_by_row(
     """Call ``propose_row(b, seconds)`` for every row b and put the proposals together.
 
     What a row leaves of its share goes to those after it. Rows that the clock leaves out stay as
-    in `start`.
+    in `start`. The rows' stats are added up.
     """
     deadline = time.monotonic() + time_limit
     whole = nothing_known(instance, start)
@@ -29,6 +29,8 @@ def row_by_row(
             break
         part = propose_row(b, share)
         put_rows(whole, b, part)
+        for name, value in part.stats.items():
+            whole.stats[name] = whole.stats.get(name, 0.0) + value
         if on_event is not None:
             on_event(b, part)
     return whole

@@ -4,11 +4,11 @@ import math
 import time
 
 from instances.arrays import BoolArray
-from instances.subset_sum import SubsetSum
+from instances.subset_sum import SubsetSum, Verdict
 from solvers.registry import get_solver, solver_name
 from solvers.select import select
 from solvers.solution import Solution, derive_status
-from solvers.solver import OnEvent, Solver
+from solvers.solver import OnEvent, Proposal, Solver
 
 
 def solve(
@@ -92,6 +92,42 @@ def solve(
 
         proposal = WORKER.propose(solver, instance, time_limit, start=start, on_event=on_event)
     seconds = time.perf_counter() - began - proposal.stats.get("start_seconds", 0.0)
+    return judged(
+        instance,
+        proposal,
+        name,
+        seconds,
+        abs_gap=abs_gap,
+        rel_gap=rel_gap,
+        start=start,
+        given=given,
+    )
+
+
+def judged(
+    instance: SubsetSum,
+    proposal: Proposal,
+    solver: str,
+    seconds: float,
+    *,
+    abs_gap: float = 0.0,
+    rel_gap: float = 0.0,
+    start: BoolArray | None = None,
+    given: Verdict | None = None,
+) -> Solution:
+    """Recompute what `proposal` claims and derive the status of every row.
+
+    Parameters
+    ----------
+    instance, proposal
+        The batch, and what was proposed for it.
+    solver, seconds
+        Whose proposal it is, and what it took.
+    abs_gap, rel_gap
+        As for `solve`.
+    start, given
+        The masks that were there before and their verdict: rows are never left worse.
+    """
     mask = proposal.mask
     objective, violation, error = instance.verdict(mask)
     if start is not None and given is not None:  # never worse than what was given
@@ -113,7 +149,7 @@ def solve(
         status=status,
         reported=proposal.reported,
         stats=proposal.stats,
-        solver=name,
+        solver=solver,
         seconds=seconds,
         abs_gap=abs_gap,
         rel_gap=rel_gap,

@@ -29,7 +29,9 @@ class Proposal(NamedTuple):
     reported: Reported
     stats: dict[str, float]
     """Whatever else is worth knowing, by name. ``start_seconds`` is what passed before the solving
-    began: imports, compilation, the start of a process."""
+    began: imports, compilation, the start of a process. ``build_seconds`` is what writing down the
+    programs took, where a backend needs them; ``solve_seconds`` what the whole call took in a
+    process of its own."""
 
 
 OnEvent = Callable[[int, Proposal], None]

@@ -26,16 +26,35 @@ from instances.arrays import BoolArray
 from instances.files import from_fields, to_fields
 from instances.subset_sum import SubsetSum
 from solvers.frames import proposal_arrays, proposal_from, read_frame, write_frame
+from solvers.memory import end_children, resident_bytes
 from solvers.solver import OnEvent, Proposal, Solver, nothing_known, put_rows
+
+_OUT_OF_MEMORY = 86  # the exit code that tells so
 
 START_LIMIT = 120.0
 """Seconds that a worker may take to import its backend and compile its kernels."""
 
 
-class Worker:
-    """A worker process and the pipe to it. One at a time solves; it is started anew when killed."""
+class WorkerDiedError(RuntimeError):
+    """The worker's process ended by itself."""
 
-    def __init__(self) -> None:
+
+class OutOfMemoryError(WorkerDiedError):
+    """The worker's process ended because it took more memory than it may."""
+
+
+class Worker:
+    """A worker process and the pipe to it. One at a time solves; it is started anew when killed.
+
+    Parameters
+    ----------
+    memory_limit
+        Bytes that the process and all it starts may have resident; None: as many as there are. It
+        is looked at ten times a second.
+    """
+
+    def __init__(self, memory_limit: float | None = None) -> None:
+        self._memory_limit = memory_limit
         self._process: subprocess.Popen[bytes] | None = None
         self._frames: queue.Queue[Any] = queue.Queue()
         self._folder = ""
@@ -58,7 +77,8 @@ class Worker:
         Raises
         ------
         RuntimeError
-            When the backend raised, or its process died of itself.
+            When the backend raised, or its process died of itself: then a `WorkerDiedError`, or an
+            `OutOfMemoryError`.
         """
         with self._lock:
             try:
@@ -121,7 +141,7 @@ class Worker:
         self._folder = tempfile.mkdtemp(prefix="milp_lth.")
         self._frames = queue.Queue()
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "solvers.worker"],
+            [sys.executable, "-P", "-m", "solvers.worker", *self._options()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -131,6 +151,9 @@ class Worker:
         self._process = process
         threading.Thread(target=_collect, args=(process, self._frames), daemon=True).start()
 
+    def _options(self) -> list[str]:
+        return [] if self._memory_limit is None else [str(int(self._memory_limit))]
+
     def _next(self, deadline: float) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Return the next message, or None when `deadline` has passed."""
         try:
@@ -139,7 +162,9 @@ class Worker:
             return None
         if frame is None:
             code = self._process.wait() if self._process is not None else None
-            raise RuntimeError(f"the solver's process died (exit code {code})")
+            if code == _OUT_OF_MEMORY:
+                raise OutOfMemoryError("the solver's process took more memory than it may")
+            raise WorkerDiedError(f"the solver's process died (exit code {code})")
         return frame  # type: ignore[no-any-return]
 
     def kill(self) -> None:
@@ -182,7 +207,7 @@ def _send(process: "subprocess.Popen[bytes]", header: dict[str, Any], arrays: An
     try:
         write_frame(stream, header, arrays)
     except (BrokenPipeError, OSError) as error:
-        raise RuntimeError("the solver's process died") from error
+        raise WorkerDiedError("the solver's process died") from error
 
 
 def _place(solver: Solver) -> str:
@@ -210,10 +235,12 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
                 header = {"first": first, "done": False, "stats": {}}
                 write_frame(answers, header, proposal_arrays(part))
 
-            whole = solver.propose(
-                from_fields(arrays), header["time_limit"], start=start, on_event=found
-            )
-            header = {"first": 0, "done": True, "stats": whole.stats}
+            instance, limit = from_fields(arrays), header["time_limit"]
+            began = time.perf_counter()
+            whole = solver.propose(instance, limit, start=start, on_event=found)
+            took = time.perf_counter() - began - whole.stats.get("start_seconds", 0.0)
+            stats = whole.stats | {"solve_seconds": took}  # what the pipe takes left out
+            header = {"first": 0, "done": True, "stats": stats}
             write_frame(answers, header, proposal_arrays(whole))
         except Exception as error:
             write_frame(answers, {"error": f"{type(error).__name__}: {error}"}, {})
@@ -231,8 +258,19 @@ def _die_with(owner: int) -> None:
     os.killpg(0, signal.SIGKILL)
 
 
+def _stay_within(memory_limit: int) -> None:
+    """End this process and its children once they have more than `memory_limit` bytes resident."""
+    while resident_bytes() <= memory_limit:
+        time.sleep(0.1)
+    end_children()
+    os._exit(_OUT_OF_MEMORY)
+
+
 def main() -> None:
     """Serve until the owner closes the pipe."""
+    if len(sys.argv) > 1:
+        limit = int(sys.argv[1])
+        threading.Thread(target=_stay_within, args=(limit,), daemon=True).start()
     threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a backend that prints must not break the messages

@@ -10,7 +10,19 @@ from milp_lth import __version__
 
 OK, UNVERIFIED, BAD_INPUT, OUT_OF_TOLERANCE, UNAVAILABLE, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
-COMMANDS = ("run", "check", "resume", "report", "solve", "solvers", "reproduce", "bench")
+COMMANDS = (
+    "run",
+    "check",
+    "resume",
+    "report",
+    "solve",
+    "solvers",
+    "instances",
+    "export",
+    "compare",
+    "reproduce",
+    "bench",
+)
 
 
 class _Commands(click.Group):

@@ -83,7 +83,9 @@ class Cbc:
         # most; a program of whole numbers is widened for the bound, and narrowed where its mask
         # then fails
         widens = self.tuned and bool(milp.integer.all())
-        status, x, objective = self._run(milp.widened(slack) if widens else milp, size, seconds)
+        stats = {"build_seconds": 0.0}
+        widened = milp.widened(slack) if widens else milp
+        status, x, objective = self._run(widened, size, seconds, stats)
         mask = np.zeros((1, instance.num_candidates), np.bool_)
         if x is not None:
             mask[0] = milp.mask(x)
@@ -95,20 +97,22 @@ class Cbc:
             bound = float(row.evaluate(mask)[0][0]) - slack
         left = deadline - time.monotonic()
         if widens and x is not None and left > 0 and row.evaluate(mask)[1][0] > 0:
-            narrowed = self._run(milp.widened(-slack), size, left)[1]
+            narrowed = self._run(milp.widened(-slack), size, left, stats)[1]
             mask[0] = mask[0] if narrowed is None else milp.mask(narrowed)
         reported = Reported(np.array([status], "U24"), np.array([objective]), np.array([np.nan]))
-        return Proposal(mask, np.array([bound]), reported, {})
+        return Proposal(mask, np.array([bound]), reported, stats)
 
     def _run(
-        self, milp: MILP, size: float, seconds: float
+        self, milp: MILP, size: float, seconds: float, stats: dict[str, float]
     ) -> tuple[str, np.ndarray[Any, Any] | None, float]:
         """Run CBC; return its status, its variables or None, and its objective."""
         pulp = import_pulp()
         if (milp.row_lower > milp.row_upper).any():  # a narrowed row that nothing can meet
             return "Infeasible", None, math.nan
         factor = 2.0 ** round(math.log2(1e6 / size)) if self.tuned and size > 0 else 1.0
+        began = time.perf_counter()
         problem, variables, weight = _model(pulp, milp, factor)
+        stats["build_seconds"] += time.perf_counter() - began
         options = list(_TUNED) if self.tuned else []
         if self.seed:
             options.append(f"randomCbcSeed {self.seed}")

@@ -103,6 +103,7 @@ class _Search:
         self.mask = np.zeros(instance.num_candidates, np.bool_) if hint is None else hint.copy()
         self.bound = -np.inf
         self.reported = ("UNKNOWN", np.nan, np.nan)
+        self.build_seconds = 0.0
         numbers = scale_row(instance, b) if fits else round_row(instance, b)
         self.row = _Row(*numbers, slack=0 if fits else 2 * instance.num_candidates + 4)
 
@@ -189,6 +190,7 @@ class _Search:
 
     def _model(self) -> tuple[Any, list[Any], Any]:
         cp_model = import_cp_model()
+        began = time.perf_counter()
         model = cp_model.CpModel()
         available = self.instance.available
         x = [
@@ -198,6 +200,7 @@ class _Search:
             for k in range(self.instance.num_candidates)
         ]
         total = cp_model.LinearExpr.weighted_sum(x, self.row.coefficients)
+        self.build_seconds += time.perf_counter() - began
         return model, x, total
 
     def _solve(self, model: Any, x: list[Any], deadline: float) -> tuple[Any, str]:
@@ -232,7 +235,8 @@ class _Search:
     def _proposal(self) -> Proposal:
         status, objective, bound = self.reported
         reported = Reported(np.array([status], "U24"), np.array([objective]), np.array([bound]))
-        return Proposal(self.mask[None, :].copy(), np.array([self.bound]), reported, {})
+        stats = {"build_seconds": self.build_seconds}
+        return Proposal(self.mask[None, :].copy(), np.array([self.bound]), reported, stats)
 
 
 def _reported(solver: Any, status: str, unit: float = 1.0) -> tuple[str, float, float]:

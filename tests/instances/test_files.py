@@ -105,4 +105,4 @@ def test_other_suffixes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"\.npz or \.json"):
         save_instance(normal_family(1, 2), tmp_path / "instance.txt")
     with pytest.raises(ValueError, match=r"\.npz or \.json"):
-        load_instance(tmp_path / "instance.txt")
+        load_instance(tmp_path / "instance.csv")

@@ -1,0 +1,21 @@
+"""A set of the library: a name, and how to build the one batch that it names."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from instances.subset_sum import SubsetSum
+
+
+@dataclass(frozen=True)
+class NamedSet:
+    """What is known of a set without building it.
+
+    The instance never changes under its version: what must change becomes the next one.
+    """
+
+    name: str
+    description: str
+    source: str
+    """Who posed such problems, as a short citation."""
+    build: Callable[[], SubsetSum]
+    version: int = 1

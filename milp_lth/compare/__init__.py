@@ -1,0 +1,1 @@
+"""Exact solvers against heuristics, on equal terms."""

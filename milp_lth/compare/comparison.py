@@ -1,0 +1,220 @@
+"""A comparison: every solver on every row with every seed, in a folder that can be continued."""
+
+import os
+import platform
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from milp_lth.compare.measuring import measure, rows_per_second
+from milp_lth.compare.problems import STANDARD, Problem, load_problems
+from milp_lth.compare.store import FILE, Store
+from solvers.registry import REGISTRY, available_solvers, get_solver
+from solvers.solver import Solver
+from solvers.worker import Worker
+
+OnRun = Callable[[int, int], None]
+"""Called with the runs done and the runs in all."""
+
+_VERSIONS = ("milp_lth", "numpy", "numba", "torch", "ortools", "pulp")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is compared.
+
+    Parameters
+    ----------
+    instances
+        Library sets or files; never mixed in one table where their tasks differ.
+    solvers
+        Names; empty: all that are available.
+    rows
+        Rows of each set at most.
+    time_limit
+        Seconds per row; the start of a process, imports and compilation are not counted.
+    memory_limit
+        Megabytes that a solver's process may have resident.
+    seeds
+        Orders of the candidates, and seeds of solvers that take one.
+    threads
+        Of solvers that take a number.
+
+    Raises
+    ------
+    ValueError
+        When a number is out of range.
+    """
+
+    instances: tuple[str, ...] = STANDARD
+    solvers: tuple[str, ...] = ()
+    rows: int = 5
+    time_limit: float = 5.0
+    memory_limit: float = 4096.0
+    seeds: int = 1
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("rows", "time_limit", "memory_limit", "seeds", "threads"):
+            if not getattr(self, name) > 0:
+                option = name.replace("_", "-")
+                raise ValueError(f"--{option} {getattr(self, name)}: give a number above 0")
+
+
+class Comparison:
+    """The runs of one folder; those that are recorded are not done again.
+
+    Parameters
+    ----------
+    asked
+        What is compared.
+    folder
+        Where results go: new, empty, or that of the same comparison.
+    solvers
+        Solvers by name; None: those of the registry that `asked` names.
+
+    Raises
+    ------
+    ValueError
+        When a name is unknown, or the folder is another's.
+    ImportError
+        When a solver that was named is not available.
+    """
+
+    def __init__(
+        self, asked: Asked, folder: Path, solvers: dict[str, Solver] | None = None
+    ) -> None:
+        if solvers is None:
+            solvers = {name: get_solver(name) for name in asked.solvers or available_solvers()}
+        self.asked, self.folder, self.solvers = asked, folder, solvers
+        self.problems = load_problems(asked.instances, asked.rows)
+        if folder.exists() and (
+            not folder.is_dir() or (any(folder.iterdir()) and not (folder / FILE).exists())
+        ):
+            raise ValueError(f"{folder} exists and is not empty: give another --out")
+        folder.mkdir(parents=True, exist_ok=True)
+        stated = {"asked": asdict(asked) | {"solvers": list(solvers)}}
+        with Store(folder) as store:
+            before = store.settings()
+            plain = {"asked": {k: list(v) if isinstance(v, tuple) else v
+                               for k, v in stated["asked"].items()}}  # fmt: skip
+            if before and before.get("asked") != plain["asked"]:
+                raise ValueError(f"{folder} holds another comparison: give another --out")
+            if not before:
+                store.put_settings(plain | {"environment": _environment()})
+
+    def num_runs(self) -> int:
+        """Return how many runs there are in all."""
+        return len(list(self._runs()))
+
+    def carry_out(
+        self,
+        on_run: OnRun = lambda done, total: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Do the runs that are not recorded.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            When `should_stop` says so; what was measured is recorded.
+        """
+        worker = Worker(self.asked.memory_limit * 2**20)
+        try:
+            with Store(self.folder) as store:
+                known, total = store.known(), self.num_runs()
+                done = len(known)
+                for name, problem, seed in self._runs():
+                    if (problem.set_name, problem.row, name, seed) in known:
+                        continue
+                    run = measure(
+                        problem,
+                        name,
+                        self.solvers[name],
+                        worker,
+                        seed=seed,
+                        threads=self.asked.threads,
+                        time_limit=self.asked.time_limit,
+                    )
+                    store.put(run)
+                    done += 1
+                    on_run(done, total)
+                    if should_stop():
+                        raise KeyboardInterrupt
+                self._measure_batches(store, worker)
+        finally:
+            worker.kill()
+
+    def _runs(self) -> Any:
+        """Yield what is run; solver after solver, so that its process is started once."""
+        for name, solver in self.solvers.items():
+            for problem in self.problems:
+                if solver.supports(problem.instance):
+                    for seed in range(self.asked.seeds):
+                        yield name, problem, seed
+
+    def _measure_batches(self, store: Store, worker: Worker) -> None:
+        known = store.batches()
+        runs = store.runs()
+        for name, solver in self.solvers.items():
+            if name not in REGISTRY or not REGISTRY[name].batched:
+                continue
+            for set_name in self.asked.instances:
+                mine = [r for r in runs if (r.set_name, r.solver) == (set_name, name)]
+                if (set_name, name) in known or not mine:
+                    continue
+                rows = [p for p in self.problems if p.set_name == set_name]
+                latency = statistics.median(run.seconds for run in mine)
+                rate = rows_per_second(
+                    _together(rows), solver, worker, latency=latency, threads=self.asked.threads
+                )
+                store.put_batch(set_name, name, rate)
+
+
+def _together(problems: Sequence[Problem]) -> Any:
+    """Return the rows of one set as one batch."""
+    import numpy as np
+
+    from instances.subset_sum import SubsetSum
+
+    parts = [problem.instance for problem in problems]
+    available = None
+    if any(part.available is not None for part in parts):
+        available = np.concatenate(
+            [np.ones(p.coefficients.shape, bool) if p.available is None else p.available
+             for p in parts]
+        )  # fmt: skip
+    return SubsetSum(
+        np.concatenate([part.coefficients for part in parts]),
+        np.concatenate([part.targets for part in parts]),
+        parts[0].objective,
+        available,
+    )
+
+
+def _environment() -> dict[str, Any]:
+    versions = {"python": platform.python_version()}
+    for name in _VERSIONS:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {
+        "versions": versions,
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "load": list(os.getloadavg()),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

@@ -1,0 +1,140 @@
+"""Where a comparison keeps what it measured: SQLite, one row a run."""
+
+import csv
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any, Self
+
+from milp_lth.compare.measuring import Run
+
+FILE = "comparison.sqlite"
+
+_KEY = ("set_name", "row", "solver", "seed")
+_REAL = ("optimum", "reported_objective", "reported_bound", "objective", "violation", "bound",
+         "seconds", "build_seconds", "start_seconds")  # fmt: skip
+_WHOLE = ("row", "seed", "num_candidates")
+_COLUMNS = [f"{n} {'integer' if n in _WHOLE else 'text'} not null" for n in Run._fields]
+_SCHEMA = f"""
+create table if not exists runs (
+    {", ".join(_COLUMNS)},
+    primary key ({", ".join(_KEY)})
+) strict;
+create table if not exists batches (
+    set_name text not null, solver text not null, rows_per_second real,
+    primary key (set_name, solver)
+) strict;
+create table if not exists settings (name text primary key, value text not null) strict;
+"""
+
+
+class Store:
+    """The results of one comparison folder.
+
+    Raises
+    ------
+    ValueError
+        When the file is damaged or no such store.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE
+        try:
+            self._connection = sqlite3.connect(self._path)
+            self._connection.execute("pragma journal_mode = wal")
+            self._connection.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            raise ValueError(f"{self._path}: not a whole results file ({error})") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._connection.close()
+
+    def put(self, run: Run) -> None:
+        """Record a run, durably."""
+        places = ", ".join("?" * len(Run._fields))
+        with self._connection:
+            self._connection.execute(
+                f"insert or replace into runs values ({places})",
+                [_written(name, value) for name, value in run._asdict().items()],
+            )
+
+    def runs(self) -> list[Run]:
+        """Return all runs, by set, row, solver and seed."""
+        rows = self._select(f"select * from runs order by {', '.join(_KEY)}")
+        return [Run(*map(_read, Run._fields, row)) for row in rows]
+
+    def known(self) -> set[tuple[str, int, str, int]]:
+        """Return (set, row, solver, seed) of every run."""
+        return set(self._select(f"select {', '.join(_KEY)} from runs"))
+
+    def put_batch(self, set_name: str, solver: str, rows_per_second: float | None) -> None:
+        """Record a throughput."""
+        with self._connection:
+            self._connection.execute(
+                "insert or replace into batches values (?, ?, ?)",
+                (set_name, solver, rows_per_second),
+            )
+
+    def batches(self) -> dict[tuple[str, str], float | None]:
+        """Return rows per second by set and solver."""
+        rows = self._select("select set_name, solver, rows_per_second from batches")
+        return {(set_name, solver): value for set_name, solver, value in rows}
+
+    def put_settings(self, settings: dict[str, Any]) -> None:
+        """Record what was asked and where it ran."""
+        rows = [(name, json.dumps(value)) for name, value in settings.items()]
+        with self._connection:
+            self._connection.executemany("insert or replace into settings values (?, ?)", rows)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what was recorded."""
+        return {name: json.loads(value) for name, value in self._select("select * from settings")}
+
+    def _select(self, query: str) -> list[Any]:
+        try:
+            return self._connection.execute(query).fetchall()
+        except sqlite3.Error as error:
+            raise ValueError(f"{self._path}: not a whole results file ({error})") from error
+
+
+def write_csv(runs: list[Run], path: Path) -> None:
+    """Write all runs, masks and traces as JSON text, to a CSV file."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(Run._fields)
+        for run in runs:
+            writer.writerow([json.dumps(v) if isinstance(v, list) else v for v in run])
+
+
+def write_parquet(runs: list[Run], path: Path) -> None:
+    """Write all runs to a Parquet file.
+
+    Raises
+    ------
+    ImportError
+        When pyarrow is missing.
+    """
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ImportError("Parquet needs pyarrow: pip install 'milp_lth[parquet]'") from error
+    columns = {name: [getattr(run, name) for run in runs] for name in Run._fields}
+    parquet.write_table(pa.table(columns), path)
+
+
+def _written(name: str, value: Any) -> Any:
+    if name in _REAL:  # text holds what a real column would not: NaN, and every bit
+        return float(value).hex()
+    return json.dumps(value) if isinstance(value, list) else value
+
+
+def _read(name: str, value: Any) -> Any:
+    if name in _REAL:
+        return float.fromhex(value)
+    if name == "trace":
+        return [tuple(point) for point in json.loads(value)]
+    return json.loads(value) if name == "mask" else value
