@@ -19,6 +19,7 @@ OWN_FILES = {  # a backend's library is imported in its own file alone, and ther
     "ortools": {"solvers/exact/clash.py"},
     "pyarrow": {"milp_lth/compare/store.py"},
     "pulp": {"solvers/exact/clash.py"},
+    "gurobipy": {"solvers/exact/gurobi.py"},
 }
 
 

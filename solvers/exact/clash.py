@@ -37,3 +37,11 @@ def import_pulp() -> Any:
     import pulp
 
     return pulp
+
+
+def import_mathopt() -> Any:
+    """Import OR-Tools' MathOpt."""
+    import_cp_model()  # the same library: where it cannot be loaded, this says why
+    from ortools.math_opt.python import mathopt
+
+    return mathopt

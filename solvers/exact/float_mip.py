@@ -1,0 +1,148 @@
+"""What the float MIP solvers share: rows scaled, programs widened, bounds lowered, masks judged.
+
+Such a solver answers up to its tolerances, and the optima of these problems lie below them. So the
+measured rows are scaled to numbers far above the tolerances. A program of whole numbers is widened
+for the bound, and narrowed where its mask then fails. What is proved is lowered by the solver's
+declared tolerance; of all masks that it comes by, the exact judge keeps the best.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from instances.arrays import BoolArray, FloatArray
+from instances.milp import MILP
+from instances.subset_sum import SubsetSum
+from solvers.solver import OnEvent, Proposal, Reported
+
+_SIZE = 1e4
+"""What the absolute numbers of a row add up to once it is scaled: with tolerances of 1e-10 their
+ratio is some 50 times the rounding of a double. More only made solvers fail on their own checks."""
+
+_COUNT_MARGIN = 1e-6
+"""What a bound on a count is lowered by before it is rounded up."""
+
+
+class Answer(NamedTuple):
+    """What a MIP solver says of a program."""
+
+    status: str
+    """Its own word, verbatim."""
+    objective: float = math.nan
+    bound: float = -math.inf
+    """It says that nothing has a smaller objective; infinite: that nothing is feasible."""
+    points: tuple[FloatArray, ...] = ()
+    build_seconds: float = 0.0
+    """What writing the program down took."""
+
+
+Run = Callable[[MILP, float, BoolArray | None, Callable[[FloatArray], None]], Answer]
+"""Solve a program within some seconds, from a mask if there is one; may tell of points as they are
+found. It turns the failures of its backend into an answer."""
+
+
+def propose_row(
+    run: Run,
+    instance: SubsetSum,
+    b: int,
+    seconds: float,
+    *,
+    tolerance: float,
+    start: BoolArray | None = None,
+    on_event: OnEvent | None = None,
+) -> Proposal:
+    """Have `run` solve row `b`, and conclude what its `tolerance` allows.
+
+    `start` and `on_event` are those of the batch. An infinite tolerance hands over the program as
+    it is and concludes nothing.
+    """
+    deadline = time.monotonic() + seconds
+    milp, row = instance.milp(b), instance.part(b, b + 1)
+    size = float(np.abs(row.coefficients).sum() + np.abs(row.targets).sum())
+    trusted = math.isfinite(tolerance)
+    slack = tolerance * size if trusted else 0.0
+    factor = _factor(size) if trusted else 1.0
+    hint = None if start is None else start[b]
+    best = _Best(row, hint, None if on_event is None else lambda part: on_event(b, part))
+
+    stats = {"build_seconds": 0.0}
+
+    def ask(program: MILP, seconds: float) -> Answer:
+        told, weight = _scaled(program, factor)
+        answer = run(told, seconds, hint, lambda x: best.take(program.mask(x)))
+        stats["build_seconds"] += answer.build_seconds
+        for x in answer.points:
+            best.take(program.mask(x))
+        return answer._replace(objective=answer.objective / weight, bound=answer.bound / weight)
+
+    # where an error variable takes up what rows miss, the objective is off by the slack at most
+    widens = trusted and bool(milp.integer.all())
+    answer = ask(milp.widened(slack) if widens else milp, seconds)
+    left = deadline - time.monotonic()
+    if widens and answer.points and best.violation > 0 and left > 0:
+        narrowed = milp.widened(-slack)
+        if (narrowed.row_lower <= narrowed.row_upper).all():
+            ask(narrowed, left)
+    bound = answer.bound - (_COUNT_MARGIN if widens else slack) if trusted else -math.inf
+    return _proposal(best.mask, bound, answer)._replace(stats=stats)
+
+
+class _Best:
+    """The best mask of a row, by the exact judge; tells of every better one."""
+
+    def __init__(
+        self, row: SubsetSum, start: BoolArray | None, tell: Callable[[Proposal], None] | None
+    ) -> None:
+        self._row = row
+        self._tell = tell
+        self.mask = np.zeros(row.num_candidates, np.bool_) if start is None else start.copy()
+        self.objective, self.violation = self._judge(self.mask)
+
+    def take(self, mask: BoolArray) -> None:
+        objective, violation = self._judge(mask)
+        if (violation, objective) >= (self.violation, self.objective):
+            return
+        self.mask, self.objective, self.violation = mask, objective, violation
+        if self._tell is not None:
+            self._tell(_proposal(mask, -math.inf, Answer("")))
+
+    def _judge(self, mask: BoolArray) -> tuple[float, float]:
+        objective, violation = self._row.evaluate(mask[None, :])
+        return float(objective[0]), float(violation[0])
+
+
+def _proposal(mask: BoolArray, bound: float, answer: Answer) -> Proposal:
+    status = np.array([answer.status], "U24")
+    reported = Reported(status, np.array([answer.objective]), np.array([answer.bound]))
+    return Proposal(mask[None, :].copy(), np.array([bound]), reported, {})
+
+
+def _factor(size: float) -> float:
+    """Return the power of two that brings `size` to about `_SIZE`."""
+    if not 0 < size < math.inf:
+        return 1.0
+    return 2.0 ** min(1000, round(math.log2(_SIZE) - math.log2(size)))
+
+
+def _scaled(milp: MILP, factor: float) -> tuple[MILP, float]:
+    """Multiply the measured rows by `factor`; return what the objective was multiplied by, too.
+
+    A continuous variable stands for an error: it is counted in units of 1 / `factor`, so that its
+    coefficients stay as they are.
+    """
+    row = np.where(milp.counts, 1.0, factor)
+    column = np.where(milp.integer, 1.0, 1.0 / factor)
+    weight = 1.0 if milp.c[milp.integer].any() else factor
+    return replace(
+        milp,
+        c=milp.c * column * weight,
+        values=milp.values * row[milp.rows] * column[milp.columns],
+        row_lower=milp.row_lower * row,
+        row_upper=milp.row_upper * row,
+        lower=milp.lower / column,
+        upper=milp.upper / column,
+    ), weight

@@ -1,0 +1,74 @@
+"""SCIP through OR-Tools MathOpt: a float branch-and-cut solver with constraint programming inside.
+
+Prefer it to HiGHS and CBC where every better mask is to be told of while a row is being solved, or
+as one more opinion. With `tuned=False` (registered as ``scip-default``) nothing is touched, to see
+what the defaults claim; nothing is concluded from it.
+https://www.scipopt.org; Achterberg (2009), https://doi.org/10.1007/s12532-008-0001-1
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from instances.arrays import BoolArray
+from instances.subset_sum import SubsetSum
+from solvers.exact import mathopt
+from solvers.solver import OnEvent, Proposal
+
+_TUNED: dict[str, float] = {
+    "numerics/feastol": 1e-10,  # SoPlex as it is built here takes nothing smaller
+    "numerics/dualfeastol": 1e-10,
+    "numerics/epsilon": 1e-12,
+    "numerics/sumepsilon": 1e-12,
+}
+
+
+@dataclass(frozen=True)
+class Scip:
+    """SCIP for all objectives, one row after the other.
+
+    Parameters
+    ----------
+    threads
+        SCIP threads per row; it branches with one whatever is given.
+    seed
+        SCIP's random seed.
+    tuned
+        Whether to scale the rows, close the gaps and tighten SCIP's tolerances.
+    """
+
+    threads: int = 1
+    seed: int = 0
+    tuned: bool = True
+    engine: ClassVar[str] = "GSCIP"
+    tells: ClassVar[bool] = True
+
+    @property
+    def tolerance(self) -> float:
+        """Relative to the sum of a row's absolute numbers; untuned, nothing is promised at all."""
+        return 1e-9 if self.tuned else math.inf
+
+    def supports(self, instance: SubsetSum) -> bool:
+        """Whether the instance can be taken: always."""
+        return True
+
+    def propose(
+        self,
+        instance: SubsetSum,
+        time_limit: float,
+        *,
+        start: BoolArray | None = None,
+        on_event: OnEvent | None = None,
+    ) -> Proposal:
+        """Solve row by row, each with its share of the time that is left."""
+        return mathopt.propose(self, instance, time_limit, start=start, on_event=on_event)
+
+    def configure(self, parameters: Any) -> None:
+        """Write the settings into MathOpt's ``SolveParameters``."""
+        parameters.threads = self.threads
+        parameters.gscip.bool_params["misc/catchctrlc"] = False  # Ctrl-C is the caller's
+        if self.seed:
+            parameters.random_seed = self.seed
+        if self.tuned:
+            parameters.relative_gap_tolerance = parameters.absolute_gap_tolerance = 0.0
+            parameters.gscip.real_params.update(_TUNED)

@@ -1,0 +1,89 @@
+"""How every batched heuristic proposes: so many rows at a time as fit the memory."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from instances.arrays import BoolArray
+from instances.subset_sum import SubsetSum
+from solvers.heuristic.rows import Rows
+from solvers.solver import OnEvent, Proposal, nothing_known, put_rows
+
+if TYPE_CHECKING:
+    import torch
+
+_NUMBERS = 1 << 20  # looked at together: 8 MB in float64, some of it in the cache
+_NUMBERS_CUDA = 1 << 26
+
+Masks = Callable[[Rows, "torch.Tensor | None", float], "torch.Tensor"]
+"""Chooses masks, shape (r, n), for rows, from where to begin, until a time by `time.monotonic`."""
+
+
+def propose_in_chunks(
+    instance: SubsetSum,
+    time_limit: float,
+    masks: Masks,
+    *,
+    device: str,
+    numbers_per_row: int,
+    start: BoolArray | None = None,
+    on_event: OnEvent | None = None,
+) -> Proposal:
+    """Call `masks` for one chunk of rows after the other; without bounds.
+
+    A row is never left worse than in `start`, and as there where the clock leaves it out.
+
+    Parameters
+    ----------
+    instance, time_limit, start, on_event
+        As for `solvers.solver.Solver.propose`.
+    masks
+        What chooses the masks.
+    device
+        Where: a torch device; "auto": CUDA where there is one, else the CPU.
+    numbers_per_row
+        How many numbers `masks` holds at a time for each row.
+    """
+    import torch
+
+    deadline = time.monotonic() + time_limit
+    whole = nothing_known(instance, start)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    step = rows_at_once(numbers_per_row, torch.device(device))
+    for first in range(0, len(instance), step):
+        if time.monotonic() > deadline:
+            break
+        part = instance.part(first, min(first + step, len(instance)))
+        given = None if start is None else start[first : first + step]
+        proposal = nothing_known(part, given)
+        if instance.num_candidates:
+            rows = Rows.load(part, device)
+            begin = None if given is None else torch.tensor(given, device=rows.a.device)
+            chosen = masks(rows, begin, deadline) & rows.free
+            proposal.mask[:] = chosen.cpu().numpy()
+            if given is not None:
+                _keep_better(part, proposal.mask, given)
+        proposal.reported.status[:] = "done" if time.monotonic() <= deadline else "time limit"
+        put_rows(whole, first, proposal)
+        if on_event is not None:
+            on_event(first, proposal)
+    return whole
+
+
+def rows_at_once(numbers_per_row: int, device: "torch.device") -> int:
+    """Return how many rows are worked on together where each takes so many numbers."""
+    numbers = _NUMBERS_CUDA if device.type == "cuda" else _NUMBERS
+    return max(1, numbers // max(1, numbers_per_row))
+
+
+def _keep_better(instance: SubsetSum, mask: BoolArray, given: BoolArray) -> None:
+    """Put `given` back where it is the better mask."""
+    new, old = instance.verdict(mask), instance.verdict(given)
+    keys = [(old.violation, new.violation), (old.objective, new.objective), (old.error, new.error)]
+    better = np.zeros(len(instance), np.bool_)
+    for before, now in reversed(keys):  # the last key decides least
+        better = (before < now) | ((before == now) & better)
+    mask[better] = given[better]
