@@ -1,7 +1,7 @@
 """What is asked of a run."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import torch
 
@@ -64,9 +64,10 @@ class RunSettings:
         """Return who decides; None: whoever `milp_lth.select` chooses."""
         if self.solver == AUTO:
             return None
-        return get_solver(
-            self.solver, **({"device": self.device} if self.solver == "greedy" else {})
-        )
+        solver = get_solver(self.solver)
+        if any(field.name == "device" for field in fields(solver)):  # type: ignore[arg-type]
+            solver = replace(solver, device=self.device)  # type: ignore[type-var]
+        return solver
 
     def chunk_rows(self) -> int:
         """Return how many rows are solved and recorded together."""

@@ -135,19 +135,22 @@ def test_the_chunks_do_not_matter(
     assert (masks(solver, instance, start=start) == further).all()
 
 
-@pytest.mark.parametrize("solver", [*HEURISTICS, Beam(3, 0)], ids=str)
+@every_heuristic
 @pytest.mark.parametrize("size", [0, 1, 4])
 def test_the_size_is_met_where_it_can_be(solver: Solver, size: int) -> None:
-    base = ragged(FixedSize(size))
-    assert base.available is not None
-    few = base.available & (np.arange(15) % 5 < 2)
-    zeros = np.where(np.arange(15) % 2, base.coefficients, 0.0)
-    for coefficients, available in ((base.coefficients, base.available), (zeros, few)):
-        instance = SubsetSum(coefficients, base.targets, base.objective, available)
-        mask = masks(solver, instance)
-        possible = available.sum(axis=1) >= size
-        assert (mask.sum(axis=1)[possible] == size).all()
-        assert not (mask & ~available).any()
+    instance = ragged(FixedSize(size))
+    mask = masks(solver, instance)
+    possible = instance.num_available() >= size
+    assert possible.any()
+    assert (mask.sum(axis=1)[possible] == size).all()
+    assert instance.available is not None
+    assert not (mask & ~instance.available).any()
+
+
+def test_a_narrow_beam_keeps_the_only_mask_of_the_size() -> None:
+    available = np.array([[True, False, False, False, True, False]])
+    instance = SubsetSum([[1.0, 0.9, 0.2, 0.7, 0.6, 0.6]], [-0.7], FixedSize(2), available)
+    assert (masks(Beam(3, 0), instance) == available).all()
 
 
 @every_heuristic
