@@ -1,6 +1,6 @@
 """HiGHS through OR-Tools MathOpt: a float branch-and-cut solver under a permissive licence.
 
-Prefer it among the MIP solvers: it is free, maintained, and comes with OR-Tools. Its sub-MIP
+One more opinion, free, maintained, and part of OR-Tools; SCIP is faster on SubsetSum. Its sub-MIP
 heuristics are off: they improve an answer by just the feasibility tolerance, which HiGHS' own last
 check then refuses ("Solve error"), on one row in a hundred; without them it is faster, too. With
 `tuned=False` (registered as ``highs-default``) nothing is touched, to see what the defaults claim;
