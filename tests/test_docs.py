@@ -72,3 +72,15 @@ def test_links_and_pictures_are_there() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_false_optima_are_still_false(tmp_path: Path) -> None:
+    (code,) = (code for name, code in SCRIPTS if name == "when_optimal_is_not.md-0")
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    lines = [line.split() for line in done.stdout.splitlines()[1:]]
+    assert [line[0] for line in lines] == ["cbc-default", "highs-default", "scip-default"]
+    for _, claimed, falsely, believed in lines:
+        assert (int(claimed), int(believed)) == (20, 0)
+        assert int(falsely) > 0

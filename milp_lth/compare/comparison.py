@@ -3,13 +3,13 @@
 import os
 import platform
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from milp_lth.compare.measuring import measure, rows_per_second
+from milp_lth.compare.measuring import UNSUPPORTED, Run, measure, not_supported, rows_per_second
 from milp_lth.compare.problems import STANDARD, Problem, load_problems
 from milp_lth.compare.store import FILE, Store
 from solvers.registry import REGISTRY, available_solvers, get_solver
@@ -51,7 +51,7 @@ class Asked:
 
     instances: tuple[str, ...] = STANDARD
     solvers: tuple[str, ...] = ()
-    rows: int = 5
+    rows: int = 10
     time_limit: float = 5.0
     memory_limit: float = 4096.0
     seeds: int = 1
@@ -108,7 +108,7 @@ class Comparison:
 
     def num_runs(self) -> int:
         """Return how many runs there are in all."""
-        return len(list(self._runs()))
+        return sum(1 for _ in self._runs())
 
     def carry_out(
         self,
@@ -126,20 +126,14 @@ class Comparison:
         try:
             with Store(self.folder) as store:
                 known, total = store.known(), self.num_runs()
-                done = len(known)
+                done, before = len(known), None
                 for name, problem, seed in self._runs():
                     if (problem.set_name, problem.row, name, seed) in known:
                         continue
-                    run = measure(
-                        problem,
-                        name,
-                        self.solvers[name],
-                        worker,
-                        seed=seed,
-                        threads=self.asked.threads,
-                        time_limit=self.asked.time_limit,
-                    )
-                    store.put(run)
+                    if name != before:  # a process of its own: nobody's imports are another's
+                        worker.kill()
+                        before = name
+                    store.put(self._run(name, problem, seed, worker))
                     done += 1
                     on_run(done, total)
                     if should_stop():
@@ -148,11 +142,29 @@ class Comparison:
         finally:
             worker.kill()
 
-    def _runs(self) -> Any:
-        """Yield what is run; solver after solver, so that its process is started once."""
+    def _run(self, name: str, problem: Problem, seed: int, worker: Worker) -> Run:
+        solver = self.solvers[name]
+        if not solver.supports(problem.instance):
+            return not_supported(problem, name, seed=seed)
+        return measure(
+            problem,
+            name,
+            solver,
+            worker,
+            seed=seed,
+            threads=self.asked.threads,
+            time_limit=self.asked.time_limit,
+        )
+
+    def _runs(self) -> Iterator[tuple[str, Problem, int]]:
+        """Yield what is run; solver after solver, so that its process is started once.
+
+        Whoever takes one row of a task is measured on all of them; the others are left out of it.
+        """
         for name, solver in self.solvers.items():
+            tasks = {p.task for p in self.problems if solver.supports(p.instance)}
             for problem in self.problems:
-                if solver.supports(problem.instance):
+                if problem.task in tasks:
                     for seed in range(self.asked.seeds):
                         yield name, problem, seed
 
@@ -164,7 +176,7 @@ class Comparison:
                 continue
             for set_name in self.asked.instances:
                 mine = [r for r in runs if (r.set_name, r.solver) == (set_name, name)]
-                if (set_name, name) in known or not mine:
+                if (set_name, name) in known or not mine or mine[0].outcome == UNSUPPORTED:
                     continue
                 rows = [p for p in self.problems if p.set_name == set_name]
                 latency = statistics.median(run.seconds for run in mine)

@@ -1,6 +1,7 @@
 """One run of one solver on one row, in a process that is killed at its limits."""
 
 import dataclasses
+import math
 import time
 from typing import Any, NamedTuple
 
@@ -15,6 +16,8 @@ from solvers.solver import Proposal, Solver, nothing_known
 from solvers.worker import OutOfMemoryError, Worker, WorkerDiedError
 
 FINISHED, TIME, MEMORY, CRASHED, ERROR = "finished", "time limit", "memory", "crashed", "error"
+UNSUPPORTED = "unsupported"
+"""The solver takes other rows of this task, but not this one: it has failed on it."""
 
 _BATCH_SECONDS = 2.0
 _MOST_ROWS = 5000
@@ -119,6 +122,34 @@ def measure(
         start_seconds=start,
         mask=_kept(solution.mask[0], order),
         trace=[(min(max(0.0, at - start), seconds), value, off) for at, value, off in trace],
+    )
+
+
+def not_supported(problem: Problem, name: str, *, seed: int) -> Run:
+    """Return the run of a solver that does not take this row."""
+    nothing = math.inf
+    return Run(
+        set_name=problem.set_name,
+        row=problem.row,
+        solver=name,
+        seed=seed,
+        task=problem.task,
+        num_candidates=problem.instance.num_candidates,
+        outcome=UNSUPPORTED,
+        message="",
+        optimum=problem.optimum,
+        reported_status="",
+        reported_objective=math.nan,
+        reported_bound=math.nan,
+        status=Status.NO_SOLUTION.name,
+        objective=nothing,
+        violation=nothing,
+        bound=-nothing,
+        seconds=0.0,
+        build_seconds=0.0,
+        start_seconds=0.0,
+        mask=[],
+        trace=[],
     )
 
 

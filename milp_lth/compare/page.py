@@ -20,23 +20,36 @@ from milp_lth.compare.summary import (
     summary,
     times_to_targets,
 )
-from milp_lth.compare.tables import HEADINGS, cells, pair_cells, seconds, target_cells
+from milp_lth.compare.tables import HEADINGS, cells, pair_table, seconds, target_cells
+from milp_lth.compare.yardstick import Yardstick
 from milp_lth.report.page import embedded, page
 
 PAGE = "index.html"
 
 
-def stated(comparison: Comparison) -> dict[str, Any]:
-    """Return everything that a comparison found, task by task, as keys and values."""
-    limit = comparison.asked.time_limit
+def stated(comparison: Comparison, *, abs_gap: float = 0.0) -> dict[str, Any]:
+    """Return everything that a comparison found, task by task, as keys and values.
+
+    Raises
+    ------
+    ValueError
+        When the gap is negative.
+    """
     with Store(comparison.folder) as store:
         runs, batches, settings = store.runs(), store.batches(), store.settings()
     runs = in_order(runs, settings["asked"]["instances"])
+    yardstick = Yardstick.of(runs, time_limit=comparison.asked.time_limit, abs_gap=abs_gap)
+    start = {run.solver: 0.0 for run in runs}  # one process for all tasks
+    for run in runs:
+        start[run.solver] = max(start[run.solver], run.start_seconds)
     tasks: dict[str, Any] = {
         task: {
             "shift": shift_for(mine),
-            "rows": summary(mine, batches, time_limit=limit),
-            "pairs": pairs(mine, time_limit=limit),
+            "rows": [
+                row | {"start_seconds": start[row["solver"]]}
+                for row in summary(mine, batches, yardstick)
+            ],
+            "pairs": pairs(mine, yardstick),
             "targets": {} if task.startswith("sparsest") else times_to_targets(mine),
         }
         for task, mine in by_task(runs).items()
@@ -44,6 +57,7 @@ def stated(comparison: Comparison) -> dict[str, Any]:
     return {
         "rows": [row | {"task": task} for task, found in tasks.items() for row in found["rows"]],
         "tasks": tasks,
+        "abs_gap": abs_gap,
         "settings": settings,
         "out": str(comparison.folder),
     }
@@ -54,15 +68,18 @@ def in_order(runs: list[Run], sets: list[str]) -> list[Run]:
     return sorted(runs, key=lambda run: sets.index(run.set_name))
 
 
-def write_page(comparison: Comparison) -> Path:
+def write_page(comparison: Comparison, *, abs_gap: float = 0.0) -> Path:
     """Write ``index.html`` into the comparison's folder and return its path."""
     limit = comparison.asked.time_limit
     with Store(comparison.folder) as store:
         runs, settings = store.runs(), store.settings()
     runs = in_order(runs, settings["asked"]["instances"])
-    found = stated(comparison)["tasks"]
+    yardstick = Yardstick.of(runs, time_limit=limit, abs_gap=abs_gap)
+    found = stated(comparison, abs_gap=abs_gap)["tasks"]
     sections = []
     for k, (task, mine) in enumerate(by_task(runs).items()):
+        order = [row["solver"] for row in found[task]["rows"]]
+        mine.sort(key=lambda run: order.index(run.solver))
         instants = np.logspace(-5, np.log10(limit), 60).tolist()
         sections.append(
             {
@@ -70,14 +87,14 @@ def write_page(comparison: Comparison) -> Path:
                 "sets": ", ".join(sorted({run.set_name for run in mine})),
                 "shift": seconds(found[task]["shift"]),
                 "rows": [cells(row) for row in found[task]["rows"]],
-                "pairs": [pair_cells(pair) for pair in found[task]["pairs"]],
+                "solvers": order,
+                "pairs": pair_table(found[task]["pairs"], order),
                 "targets": [
-                    [solver, *target_cells(times)]
-                    for solver, times in found[task]["targets"].items()
+                    [solver, *target_cells(found[task]["targets"][solver])]
+                    for solver in order
+                    if found[task]["targets"]
                 ],
-                "profile": embedded(
-                    profile_drawing(profile(mine, time_limit=limit)), f"profile{k}"
-                ),
+                "profile": embedded(profile_drawing(profile(mine, yardstick)), f"profile{k}"),
                 "anytime": embedded(
                     anytime_drawing(instants, anytime(mine, instants)), f"anytime{k}"
                 ),
@@ -86,6 +103,7 @@ def write_page(comparison: Comparison) -> Path:
     html = page(
         "comparison.html",
         asked=settings["asked"],
+        abs_gap=abs_gap,
         environment=settings["environment"],
         headings=HEADINGS,
         targets=[f"{target:.0e}" for target in TARGETS],

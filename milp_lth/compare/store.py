@@ -3,6 +3,7 @@
 import csv
 import json
 import sqlite3
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
@@ -117,13 +118,25 @@ def write_parquet(runs: list[Run], path: Path) -> None:
     ImportError
         When pyarrow is missing.
     """
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ImportError as error:
-        raise ImportError("Parquet needs pyarrow: pip install 'milp_lth[parquet]'") from error
+    require_parquet()
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    lists = {"mask": pa.list_(pa.int64()), "trace": pa.list_(pa.list_(pa.float64(), 3))}
+    plain = {"real": pa.float64(), "integer": pa.int64(), "text": pa.string()}
+    schema = pa.schema([(name, lists.get(name, plain[_kind(name)])) for name in Run._fields])
     columns = {name: [getattr(run, name) for run in runs] for name in Run._fields}
-    parquet.write_table(pa.table(columns), path)
+    parquet.write_table(pa.table(columns, schema), path)
+
+
+def require_parquet() -> None:
+    """Raise the `ImportError` of `write_parquet` now rather than after the work."""
+    if find_spec("pyarrow") is None:
+        raise ImportError("Parquet needs pyarrow: pip install 'milp_lth[parquet]'")
+
+
+def _kind(name: str) -> str:
+    return "real" if name in _REAL else "integer" if name in _WHOLE else "text"
 
 
 def _written(name: str, value: Any) -> Any:

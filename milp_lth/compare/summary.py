@@ -1,9 +1,8 @@
 """What a comparison shows: counts, means that count failures, profiles, pairs, targets.
 
 Mittelmann's benchmarks and SCIP's reports use the shifted geometric mean; the SAT competitions
-PAR-2; Dolan and Moré (Math. Programming 2002) the performance profile. Here a run succeeds when its
-mask, judged exactly, is as good as the best that is known, in time; whether the solver can prove it
-is counted apart. Runs that fail count with the time limit, or twice that.
+PAR-2; Dolan and Moré (Math. Programming 2002) the performance profile. What counts as a success is
+the yardstick's matter. Runs that fail count with the time limit, or twice that.
 """
 
 import math
@@ -14,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from milp_lth.compare.measuring import ERROR, FINISHED, TIME, Run
+from milp_lth.compare.measuring import ERROR, FINISHED, TIME, UNSUPPORTED, Run
+from milp_lth.compare.yardstick import Yardstick, claimed, disagrees
 
 TARGETS = tuple(10.0**-k for k in range(1, 9))
 """Errors whose times are shown for tasks that minimise the error."""
@@ -22,54 +22,9 @@ TARGETS = tuple(10.0**-k for k in range(1, 9))
 _RESAMPLES = 1000
 
 
-def best_known(runs: Sequence[Run]) -> dict[tuple[str, int], float]:
-    """Return the best objective known of every row: proven, or the best that any run found."""
-    best: dict[tuple[str, int], float] = {}
-    for run in runs:
-        key = (run.set_name, run.row)
-        if not math.isnan(run.optimum):
-            best[key] = run.optimum
-        elif run.violation == 0:
-            best[key] = min(best.get(key, math.inf), run.objective)
-        else:
-            best.setdefault(key, math.inf)
-    return best
-
-
-def succeeded(run: Run, best: dict[tuple[str, int], float]) -> bool:
-    """Whether a run's answer, or proof that there is none, is as good as the best known."""
-    known = best[run.set_name, run.row]
-    if math.isinf(known):
-        return run.status == "INFEASIBLE"
-    return run.violation == 0 and run.objective <= known
-
-
-def claimed(run: Run) -> bool:
-    """Whether the solver itself said that its answer is the optimum, or that there is none."""
-    return run.reported_status.lower().startswith(("optimal", "infeasible"))
-
-
-def falsely_claimed(run: Run, best: dict[tuple[str, int], float]) -> bool:
-    """Whether the solver said so of an answer that is not."""
-    if not claimed(run):
-        return False
-    known = best[run.set_name, run.row]
-    if run.reported_status.lower().startswith("infeasible"):
-        return math.isfinite(known)
-    return run.violation > 0 or run.objective > known
-
-
-def disagrees(run: Run) -> bool:
-    """Whether the objective that the solver reported is another than that of its mask."""
-    reported = run.reported_objective
-    if math.isnan(reported) or run.violation > 0 or not math.isfinite(reported):
-        return False
-    return abs(reported - run.objective) > 1e-9 * max(1.0, abs(run.objective))
-
-
 def shift_for(runs: Sequence[Run]) -> float:
     """Return the shift of the geometric mean: the power of ten at or below the median time."""
-    middle = statistics.median(run.seconds for run in runs)
+    middle = statistics.median(run.seconds for run in runs if run.outcome != UNSUPPORTED)
     return float(10.0 ** math.floor(math.log10(max(middle, 1e-4))))
 
 
@@ -90,41 +45,40 @@ def by_task(runs: Sequence[Run]) -> dict[str, list[Run]]:
 def summary(
     runs: Sequence[Run],
     batches: dict[tuple[str, str], float | None],
-    *,
-    time_limit: float,
+    yardstick: Yardstick,
 ) -> list[dict[str, Any]]:
     """Summarise the runs of one task: one dict a solver, best mean first."""
-    best, shift = best_known(runs), shift_for(runs)
+    shift = shift_for(runs)
     rows = []
     for solver, mine in _by_solver(runs).items():
-        good = [succeeded(run, best) for run in mine]
-        times = [_censored(run, ok, time_limit) for run, ok in zip(mine, good, strict=True)]
+        times = [yardstick.seconds(run) for run in mine]
         rates = [
             rate for (name, who), rate in batches.items()
             if who == solver and rate is not None and any(r.set_name == name for r in mine)
         ]  # fmt: skip
-        mean = shifted_geometric_mean(times, shift)
+        tried = [run for run in mine if run.outcome != UNSUPPORTED]
         rows.append(
             {
                 "solver": solver,
                 "runs": len(mine),
-                "solved": sum(good),
-                "proven": sum(run.status in ("OPTIMAL", "INFEASIBLE") for run in mine),
+                "solved": sum(map(yardstick.solved, mine)),
+                "proven": sum(map(yardstick.proven, mine)),
                 "claimed": sum(map(claimed, mine)),
-                "falsely_claimed": sum(falsely_claimed(run, best) for run in mine),
+                "falsely_claimed": sum(map(yardstick.falsely_claimed, mine)),
                 "disagreements": sum(map(disagrees, mine)),
-                "failures": sum(run.outcome not in (FINISHED, TIME) for run in mine),
-                "gap": _gap(mine, best),
-                "mean_seconds": mean,
+                "failures": sum(run.outcome not in (FINISHED, TIME) for run in tried),
+                "unsupported": len(mine) - len(tried),
+                "gap": _gap(mine, yardstick),
+                "mean_seconds": shifted_geometric_mean(times, shift),
                 "mean_interval": _interval(
                     mine, times, lambda chosen: shifted_geometric_mean(chosen, shift)
                 ),
                 "par2": statistics.fmean(
-                    t if ok else 2 * time_limit for t, ok in zip(times, good, strict=True)
+                    time if yardstick.solved(run) else 2 * yardstick.time_limit
+                    for run, time in zip(mine, times, strict=True)
                 ),
-                "latency": statistics.median(run.seconds for run in mine),
-                "build_seconds": statistics.median(run.build_seconds for run in mine),
-                "start_seconds": max(run.start_seconds for run in mine),
+                "latency": statistics.median(run.seconds for run in tried),
+                "build_seconds": statistics.median(run.build_seconds for run in tried),
                 "rows_per_second": statistics.fmean(rates) if rates else None,
                 "messages": sorted({r.message for r in mine if r.message and r.outcome == ERROR}),
             }
@@ -132,12 +86,11 @@ def summary(
     return sorted(rows, key=lambda row: row["mean_seconds"])
 
 
-def profile(runs: Sequence[Run], *, time_limit: float) -> dict[str, list[tuple[float, float]]]:
+def profile(runs: Sequence[Run], yardstick: Yardstick) -> dict[str, list[tuple[float, float]]]:
     """Return Dolan and Moré's performance profile of each solver: (ratio, share) where it rises."""
-    best = best_known(runs)
     fastest: dict[tuple[str, int, int], float] = {}
     for run in runs:
-        if succeeded(run, best):
+        if yardstick.solved(run):
             key = (run.set_name, run.row, run.seed)
             fastest[key] = min(fastest.get(key, math.inf), max(run.seconds, 1e-9))
     curves = {}
@@ -145,13 +98,13 @@ def profile(runs: Sequence[Run], *, time_limit: float) -> dict[str, list[tuple[f
         ratios = sorted(
             max(run.seconds, 1e-9) / fastest[run.set_name, run.row, run.seed]
             for run in mine
-            if succeeded(run, best)
+            if yardstick.solved(run)
         )
         curves[solver] = [(ratio, (k + 1) / len(mine)) for k, ratio in enumerate(ratios)]
     return curves
 
 
-def pairs(runs: Sequence[Run], *, time_limit: float) -> list[dict[str, Any]]:
+def pairs(runs: Sequence[Run], yardstick: Yardstick) -> list[dict[str, Any]]:
     """Compare every two solvers on the rows that both were given.
 
     Returns
@@ -161,12 +114,7 @@ def pairs(runs: Sequence[Run], *, time_limit: float) -> list[dict[str, Any]]:
         geometric means of their times, failures at the limit, with a 95 % interval by resampling
         the rows.
     """
-    best = best_known(runs)
-    times = {
-        (run.solver, run.set_name, run.row, run.seed):
-            _censored(run, succeeded(run, best), time_limit)
-        for run in runs
-    }  # fmt: skip
+    times = {(run.solver, run.set_name, run.row, run.seed): yardstick.seconds(run) for run in runs}
     solvers = list(_by_solver(runs))
     found = []
     for i, one in enumerate(solvers):
@@ -225,27 +173,12 @@ def _by_solver(runs: Sequence[Run]) -> dict[str, list[Run]]:
     return dict(groups)
 
 
-def _censored(run: Run, success: bool, time_limit: float) -> float:
-    return min(run.seconds, time_limit) if success else time_limit
+def _gap(runs: Sequence[Run], yardstick: Yardstick) -> float | None:
+    """Return the geometric mean of what answers are worse than the best known, less 1.
 
-
-def _gap(runs: Sequence[Run], best: dict[tuple[str, int], float]) -> float | None:
-    """Return how far answers are from the best known.
-
-    The geometric mean of 1 + what is kept too much, or of the ratio of the errors, less 1; None
-    where no run has a feasible answer to a feasible row.
+    None where no run has a feasible answer to a feasible row.
     """
-    logs = []
-    for run in runs:
-        known = best[run.set_name, run.row]
-        if run.violation > 0 or math.isinf(known):
-            continue
-        if run.task.startswith("sparsest"):
-            logs.append(math.log1p(max(0.0, run.objective - known)))
-        elif known > 0:
-            logs.append(math.log(max(run.objective, known) / known))
-        elif run.objective == 0:
-            logs.append(0.0)
+    logs = [excess for run in runs if (excess := yardstick.log_excess(run)) is not None]
     return math.expm1(statistics.fmean(logs)) if logs else None
 
 

@@ -1,5 +1,6 @@
 """The tables of a comparison, for people."""
 
+import math
 from typing import Any
 
 HEADINGS = (
@@ -12,6 +13,7 @@ def cells(row: dict[str, Any]) -> list[str]:
     """Return a solver's summary as text, in the order of `HEADINGS`."""
     low, high = row["mean_interval"]
     broken = f" ({row['failures']} broke)" if row["failures"] else ""
+    broken += f" ({row['unsupported']} not taken)" if row["unsupported"] else ""
     return [
         row["solver"],
         f"{row['runs']}{broken}",
@@ -19,7 +21,7 @@ def cells(row: dict[str, Any]) -> list[str]:
         str(row["proven"]),
         str(row["claimed"]),
         str(row["falsely_claimed"]),
-        "–" if row["gap"] is None else f"{row['gap']:.2g}",
+        "–" if row["gap"] is None else number(row["gap"]),
         seconds(row["mean_seconds"]),
         f"{seconds(low)}–{seconds(high)}",
         seconds(row["par2"]),
@@ -48,10 +50,34 @@ def target_cells(cells: list[dict[str, float | None]]) -> list[str]:
     return found
 
 
-def pair_cells(pair: dict[str, Any]) -> list[str]:
-    """Return a pair's comparison as text."""
-    one, two = pair["solvers"]
-    low, high = pair["interval"]
-    better = pair["better"]
-    ratio = f"{pair['ratio']:.3g} ({low:.3g}–{high:.3g})"
-    return [one, two, str(pair["rows"]), f"{better[0]} : {better[1]}", ratio]
+def pair_table(
+    pairs: list[dict[str, Any]], solvers: list[str]
+) -> list[tuple[str, list[tuple[str, str, str]]]]:
+    """Return the square of all pairs: (solver, cells), a cell (ratio, better : worse, interval)."""
+    found = {tuple(pair["solvers"]): pair for pair in pairs}
+    square = []
+    for one in solvers:
+        cells = []
+        for two in solvers:
+            if (one, two) in found:
+                pair = found[one, two]
+                better, ratio, (low, high) = pair["better"], pair["ratio"], pair["interval"]
+            elif (two, one) in found:
+                pair = found[two, one]
+                better, ratio = pair["better"][::-1], 1 / pair["ratio"]
+                high, low = (1 / end for end in pair["interval"])
+            else:
+                cells.append(("", "", ""))
+                continue
+            interval = f"95 %: {number(low)} to {number(high)}, {pair['rows']} runs"
+            cells.append((number(ratio), f"{better[0]} : {better[1]}", interval))
+        square.append((one, cells))
+    return square
+
+
+def number(value: float) -> str:
+    """Write a positive number with two digits, without powers of ten up to a million."""
+    if value >= 99.5:
+        digits = math.floor(math.log10(value)) - 1
+        return f"{round(value, -digits):,.0f}" if value < 1e6 else f"{value:.1e}"
+    return f"{value:.2g}"

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from misbehaving import Misbehaving
+from pyarrow import parquet
 
 from instances.files import save_instance
 from instances.generate import uniform_family
@@ -27,6 +28,7 @@ from milp_lth.compare.page import stated, write_page
 from milp_lth.compare.problems import STANDARD, load_problems, reordered
 from milp_lth.compare.store import Store
 from milp_lth.compare.tables import seconds
+from milp_lth.compare.yardstick import Yardstick, claimed, disagrees
 from solvers.registry import get_solver
 from solvers.solve import solve
 
@@ -162,7 +164,7 @@ def test_means_count_failures() -> None:
         RUN._replace(row=0, optimum=1.0, seconds=2.0),
         RUN._replace(row=1, optimum=0.5, seconds=2.0),
     ]
-    (row,) = s.summary(runs, {}, time_limit=10.0)
+    (row,) = s.summary(runs, {}, Yardstick.of(runs, time_limit=10.0))
     assert (row["runs"], row["solved"]) == (2, 1)
     assert row["par2"] == pytest.approx((2 + 20) / 2)
     shift = s.shift_for(runs)
@@ -174,19 +176,53 @@ def test_means_count_failures() -> None:
 
 
 def test_claims() -> None:
-    best = {("set", 0): 1.0, ("set", 1): math.inf}
+    yardstick = Yardstick(10.0, 0.0, {("set", 0): 1.0, ("set", 1): math.inf})
     said = RUN._replace(reported_status="Optimal", objective=1.0)
-    assert s.claimed(said)
-    assert not s.falsely_claimed(said, best)
-    assert s.falsely_claimed(said._replace(objective=1.1), best)
-    assert s.falsely_claimed(said._replace(violation=0.1), best)
-    assert s.falsely_claimed(said._replace(reported_status="INFEASIBLE"), best)
-    assert not s.falsely_claimed(said._replace(reported_status="Infeasible", row=1), best)
-    assert not s.claimed(said._replace(reported_status="done"))
-    assert s.succeeded(RUN._replace(row=1, status="INFEASIBLE", violation=1.0), best)
-    assert not s.succeeded(RUN._replace(row=1, status="NO_SOLUTION", violation=1.0), best)
-    assert s.disagrees(RUN._replace(reported_objective=0.9))
-    assert not s.disagrees(RUN._replace(reported_objective=1.0))
+    assert claimed(said)
+    assert not yardstick.falsely_claimed(said)
+    assert yardstick.falsely_claimed(said._replace(objective=1.1))
+    assert yardstick.falsely_claimed(said._replace(violation=0.1))
+    assert yardstick.falsely_claimed(said._replace(reported_status="INFEASIBLE"))
+    assert not yardstick.falsely_claimed(said._replace(reported_status="Infeasible", row=1))
+    assert not claimed(said._replace(reported_status="done"))
+    assert yardstick.solved(RUN._replace(row=1, status="INFEASIBLE", violation=1.0))
+    assert not yardstick.solved(RUN._replace(row=1, status="NO_SOLUTION", violation=1.0))
+    assert disagrees(RUN._replace(reported_objective=0.9))
+    assert not disagrees(RUN._replace(reported_objective=1.0))
+
+
+def test_everything_is_measured_at_the_gap() -> None:
+    near = RUN._replace(reported_status="Optimal", objective=1.01, bound=0.995)
+    exact, loose = (Yardstick(10.0, gap, {("set", 0): 1.0}) for gap in (0.0, 0.02))
+    assert (exact.solved(near), exact.proven(near), exact.falsely_claimed(near)) == (0, 0, 1)
+    assert (loose.solved(near), loose.proven(near), loose.falsely_claimed(near)) == (1, 1, 0)
+    with pytest.raises(ValueError, match="abs-gap"):
+        Yardstick.of([], time_limit=1.0, abs_gap=-1.0)
+
+
+def test_gaps_to_an_optimum_of_zero_are_finite_and_seen() -> None:
+    yardstick = Yardstick(10.0, 0.0, {("set", 0): 0.0})
+    assert yardstick.log_excess(RUN._replace(objective=1e-3)) == pytest.approx(12 * math.log(10))
+    assert yardstick.log_excess(RUN._replace(objective=0.0)) == 0
+    assert yardstick.log_excess(RUN._replace(violation=0.1)) is None
+    counts = RUN._replace(task="sparsest within 0.1", objective=2.0)
+    assert yardstick.log_excess(counts) == pytest.approx(math.log(3))
+
+
+def test_rows_that_a_solver_does_not_take_are_failures(tmp_path: Path) -> None:
+    short, long = uniform_family(2, 10, seed=1), uniform_family(1, 60, seed=1)
+    save_instance(short, tmp_path / "short.npz")
+    save_instance(long, tmp_path / "long.npz")
+    asked = Asked((str(tmp_path / "short.npz"), str(tmp_path / "long.npz")), time_limit=5.0)
+    solvers = {name: get_solver(name) for name in ("mitm", "greedy")}
+    comparison = Comparison(asked, tmp_path / "out", solvers)
+    comparison.carry_out()
+    found = {row["solver"]: row for row in stated(comparison)["rows"]}
+    assert (found["mitm"]["runs"], found["mitm"]["unsupported"]) == (3, 1)
+    assert (found["mitm"]["solved"], found["mitm"]["failures"]) == (2, 0)
+    assert found["greedy"]["unsupported"] == 0
+    assert found["mitm"]["par2"] > 10 / 3
+    assert "1 not taken" in write_page(comparison).read_text()
 
 
 def test_profiles_rise_as_dolan_and_more_say() -> None:
@@ -196,7 +232,7 @@ def test_profiles_rise_as_dolan_and_more_say() -> None:
         RUN._replace(solver="a", row=2, seconds=1.0),
         RUN._replace(solver="b", row=2, seconds=1.0, objective=2.0),
     ]  # fmt: skip
-    curves = s.profile(runs, time_limit=10.0)
+    curves = s.profile(runs, Yardstick.of(runs, time_limit=10.0))
     assert curves["a"] == [(1.0, 1 / 3), (1.0, 2 / 3), (3.0, 1.0)]
     assert curves["b"] == [(1.0, 1 / 3), (2.0, 2 / 3)]
 
@@ -206,7 +242,7 @@ def test_pairs_and_targets_and_traces() -> None:
     fast = RUN._replace(solver="a", objective=0.005, seconds=1.0, trace=trace)
     slow = RUN._replace(solver="b", objective=0.005, seconds=4.0)
     runs = [run._replace(row=k) for run in (fast, slow) for k in range(4)]
-    (pair,) = s.pairs(runs, time_limit=10.0)
+    (pair,) = s.pairs(runs, Yardstick.of(runs, time_limit=10.0))
     assert pair["solvers"] == ["a", "b"]
     assert pair["better"] == [4, 0]
     assert pair["ratio"] == pytest.approx(0.25)
@@ -233,13 +269,18 @@ def test_bad_questions_are_refused(rows: Path, tmp_path: Path) -> None:
 
 def test_the_command(rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["compare", "--instances", str(rows), "--solvers", "mitm,greedy", "--out",
-                 str(tmp_path / "out"), "--csv", str(tmp_path / "runs.csv")]  # fmt: skip
+                 str(tmp_path / "out"), "--csv", str(tmp_path / "runs.csv"),
+                 "--parquet", str(tmp_path / "runs.parquet")]  # fmt: skip
     assert cli._run([*arguments, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert {row["solver"] for row in found["rows"]} == {"mitm", "greedy"}
     assert (tmp_path / "out" / "index.html").is_file()
     with (tmp_path / "runs.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 6
+    columns = parquet.read_table(tmp_path / "runs.parquet").to_pydict()
+    for k, run in enumerate(runs_of(tmp_path / "out")):
+        read = Run(**{name: column[k] for name, column in columns.items()})
+        assert repr(read._replace(trace=[tuple(point) for point in read.trace])) == repr(run)
     assert cli._run(arguments) == 0
     assert "closest" in capsys.readouterr().out
     assert cli._run(["compare", "--instances", "nothing-such", "--out", str(tmp_path / "x")]) == 2
@@ -266,6 +307,17 @@ def test_killed_it_goes_on_where_it_stood(rows: Path, tmp_path: Path) -> None:
     after = {(run.solver, run.row, run.seed): run for run in runs_of(tmp_path / "out")}
     assert len(after) == 72
     assert all(repr(after[key]) == repr(run) for key, run in before.items())  # NaN is not NaN
+
+
+def test_without_pyarrow_it_says_so_before_the_work(
+    rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    arguments = ["compare", "--instances", str(rows), "--out", str(tmp_path / "out"),
+                 "--parquet", str(tmp_path / "runs.parquet")]  # fmt: skip
+    assert cli._run(arguments) == 4
+    assert "milp_lth[parquet]" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def count(path: Path) -> int:
