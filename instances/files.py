@@ -1,7 +1,8 @@
 """Instances in files: ``.npz`` and ``.json`` with the same keys, never a pickle; knapsack text.
 
-Keys: ``format`` (the text "subset-sum/1"), ``coefficients`` (b, n), ``targets`` (b,), ``objective``
-(its name), and where they apply ``tolerance``, ``size`` and ``available`` (b, n).
+The key ``format`` names the problem class and its version; the other keys are that class's own. Of
+"subset-sum/1" they are ``coefficients`` (b, n), ``targets`` (b,), ``objective`` (its name), and
+where they apply ``tolerance``, ``size`` and ``available`` (b, n).
 """
 
 import io
@@ -15,16 +16,17 @@ from typing import Any
 
 import numpy as np
 
+from instances.instance import Instance
 from instances.knapsack import read_knapsack, to_knapsack
-from instances.objectives import FixedSize, make_objective
 from instances.subset_sum import SubsetSum
 
-FORMAT = "subset-sum/1"
+CLASSES: dict[str, type[Instance]] = {c.FORMAT: c for c in (SubsetSum,)}
+"""The problem classes by what files call them."""
 
 _SUFFIXES = "an instance file ends in .npz or .json, or in .kp or .knapsack where it is text"
 
 
-def save_instance(instance: SubsetSum, path: str | os.PathLike[str]) -> None:
+def save_instance(instance: Instance, path: str | os.PathLike[str]) -> None:
     """Write `instance` to `path`; the suffix chooses the format.
 
     ``.npz`` and ``.json`` hold any instance; ``.kp`` and ``.knapsack``, text, only one row of whole
@@ -43,7 +45,7 @@ def save_instance(instance: SubsetSum, path: str | os.PathLike[str]) -> None:
     write_atomically(path, content)
 
 
-def instance_bytes(instance: SubsetSum, suffix: str) -> bytes:
+def instance_bytes(instance: Instance, suffix: str) -> bytes:
     """Return the content of a file with this `suffix` that holds `instance`.
 
     Raises
@@ -56,12 +58,14 @@ def instance_bytes(instance: SubsetSum, suffix: str) -> bytes:
     if suffix == ".json":
         plain = {k: np.asarray(v).tolist() for k, v in to_fields(instance).items()}
         return (json.dumps(plain) + "\n").encode()
-    if suffix in (".kp", ".knapsack"):
+    if suffix in (".kp", ".knapsack") and isinstance(instance, SubsetSum):
         return to_knapsack(instance).encode()
+    if suffix in (".kp", ".knapsack"):
+        raise ValueError("knapsack text holds a SubsetSum alone: choose .npz or .json")
     raise ValueError(_SUFFIXES)
 
 
-def load_instance(path: str | os.PathLike[str]) -> SubsetSum:
+def load_instance(path: str | os.PathLike[str]) -> Instance:
     """Read an instance from a ``.npz`` or ``.json`` file, or as `read_knapsack` does.
 
     A file that ends in ``.kp``, ``.knapsack`` or ``.txt`` is taken for knapsack text.
@@ -88,24 +92,12 @@ def load_instance(path: str | os.PathLike[str]) -> SubsetSum:
         raise ValueError(f"{path}: {error}") from error
 
 
-def to_fields(instance: SubsetSum) -> dict[str, Any]:
+def to_fields(instance: Instance) -> dict[str, Any]:
     """Return the keys and values that state `instance`."""
-    fields: dict[str, Any] = {
-        "format": FORMAT,
-        "coefficients": instance.coefficients,
-        "targets": instance.targets,
-        "objective": instance.objective.name,
-    }
-    if instance.tolerance is not None:
-        fields["tolerance"] = instance.tolerance
-    if isinstance(instance.objective, FixedSize):
-        fields["size"] = instance.objective.size
-    if instance.available is not None:
-        fields["available"] = instance.available
-    return fields
+    return {"format": instance.FORMAT, **instance.fields()}
 
 
-def from_fields(fields: Mapping[str, Any]) -> SubsetSum:
+def from_fields(fields: Mapping[str, Any]) -> Instance:
     """Make the instance that `fields` states.
 
     Raises
@@ -113,21 +105,10 @@ def from_fields(fields: Mapping[str, Any]) -> SubsetSum:
     ValueError
         When a key is missing or a value does not fit.
     """
-    if not isinstance(fields, Mapping) or str(fields.get("format")) != FORMAT:
-        raise ValueError(f"not an instance: its key 'format' must be {FORMAT!r}")
-    missing = [k for k in ("coefficients", "targets", "objective") if k not in fields]
-    if missing:
-        raise ValueError(f"the key {missing[0]!r} is missing")
-    tolerance, size = fields.get("tolerance"), fields.get("size")
-    try:
-        objective = make_objective(
-            str(fields["objective"]),
-            tolerance=None if tolerance is None else float(tolerance),
-            size=None if size is None else int(size),
-        )
-    except (TypeError, OverflowError) as error:
-        raise ValueError(f"tolerance and size must be single numbers: {error}") from error
-    return SubsetSum(fields["coefficients"], fields["targets"], objective, fields.get("available"))
+    name = str(fields.get("format")) if isinstance(fields, Mapping) else ""
+    if name not in CLASSES:
+        raise ValueError(f"not an instance: its key 'format' must be one of {', '.join(CLASSES)}")
+    return CLASSES[name].from_fields(fields)
 
 
 def npz_bytes(fields: Mapping[str, Any]) -> bytes:

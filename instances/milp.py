@@ -14,6 +14,10 @@ class MILP:
     `A` is given by its entries (`rows`, `columns`, `values`). Variables flagged in `integer` are
     whole numbers. The mask is read off the variables `mask_columns`. Rows flagged in `counts` have
     whole coefficients and bounds: no floating-point tolerance is to be charged to them.
+
+    `sensitivity` is how much smaller the least objective may become when every measured row may be
+    missed by one unit. Where `squared` is set, Σ (c_j x_j)² is minimised instead, and the objective
+    is its square root; few backends take that.
     """
 
     c: FloatArray
@@ -27,6 +31,23 @@ class MILP:
     integer: BoolArray
     counts: BoolArray
     mask_columns: IntArray
+    sensitivity: float = 1.0
+    squared: bool = False
+
+    @property
+    def size(self) -> float:
+        """The largest sum of absolute numbers in a measured row: what tolerances are relative to.
+
+        Integer variables count with the largest value they can have, continuous ones, which take
+        up what is left, not at all.
+        """
+        ends = np.maximum(np.abs(self.lower), np.abs(self.upper))
+        reach = np.where(self.integer & np.isfinite(ends), ends, 0.0)
+        sums = np.zeros(len(self.row_lower))
+        np.add.at(sums, self.rows, np.abs(self.values) * reach[self.columns])
+        bounds = np.abs(np.stack([self.row_lower, self.row_upper]))
+        sums += np.where(np.isfinite(bounds), bounds, 0.0).max(axis=0)
+        return float(sums[~self.counts].max(initial=0.0))
 
     def mask(self, x: FloatArray) -> BoolArray:
         """Read the mask off a solution `x`, shape (number of variables,)."""

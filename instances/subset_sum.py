@@ -1,23 +1,17 @@
 """A batch of SubsetSum problems, the judge of every answer to it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from instances.arithmetic import Judgement, judge
 from instances.arrays import BoolArray, FloatArray, frozen
+from instances.instance import Verdict, wanted
 from instances.milp import MILP
-from instances.objectives import Closest, FixedSize, Objective, Sparsest
-
-
-class Verdict(NamedTuple):
-    """All that is judged of a batch of masks, shapes (b,); see `SubsetSum.evaluate`."""
-
-    objective: FloatArray
-    violation: FloatArray
-    error: FloatArray
+from instances.objectives import Closest, FixedSize, Objective, Sparsest, make_objective
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +54,7 @@ class SubsetSum:
     targets: FloatArray
     objective: Objective = field(default_factory=Closest)
     available: BoolArray | None = None
+    FORMAT: ClassVar[str] = "subset-sum/1"
 
     def __post_init__(self) -> None:
         coefficients = frozen(self.coefficients, np.float64)
@@ -101,6 +96,26 @@ class SubsetSum:
     def counts(self) -> bool:
         """Whether the objective is a count of candidates rather than an error."""
         return isinstance(self.objective, Sparsest)
+
+    @property
+    def task(self) -> str:
+        """What is asked, in words."""
+        asked = self.objective
+        if isinstance(asked, FixedSize):
+            asked_for = f"fixed-size({asked.size})"
+        else:
+            asked_for = asked.name
+        return asked_for if self.tolerance is None else f"{asked_for} within {self.tolerance:g}"
+
+    @property
+    def linear(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def slack(self) -> FloatArray:
+        """Zeros: sums are judged exactly."""
+        return np.zeros(len(self))
 
     def num_available(self) -> NDArray[np.int64]:
         """Return how many candidates each row may use, shape (b,)."""
@@ -202,3 +217,39 @@ class SubsetSum:
             counts=np.array([False, False, True][:num_rows]),
             mask_columns=everyone,
         )
+
+    def fields(self) -> dict[str, Any]:
+        """Return the keys and values that state the batch in a file."""
+        fields: dict[str, Any] = {
+            "coefficients": self.coefficients,
+            "targets": self.targets,
+            "objective": self.objective.name,
+        }
+        if self.tolerance is not None:
+            fields["tolerance"] = self.tolerance
+        if isinstance(self.objective, FixedSize):
+            fields["size"] = self.objective.size
+        if self.available is not None:
+            fields["available"] = self.available
+        return fields
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> "SubsetSum":
+        """Make the batch that `fields` states.
+
+        Raises
+        ------
+        ValueError
+            When a key is missing or a value does not fit.
+        """
+        coefficients, targets, name = wanted(fields, "coefficients", "targets", "objective")
+        tolerance, size = fields.get("tolerance"), fields.get("size")
+        try:
+            objective = make_objective(
+                str(name),
+                tolerance=None if tolerance is None else float(tolerance),
+                size=None if size is None else int(size),
+            )
+        except (TypeError, OverflowError) as error:
+            raise ValueError(f"tolerance and size must be single numbers: {error}") from error
+        return cls(coefficients, targets, objective, fields.get("available"))

@@ -4,12 +4,12 @@ import time
 from collections.abc import Callable
 
 from instances.arrays import BoolArray
-from instances.subset_sum import SubsetSum
+from instances.instance import Instance
 from solvers.solver import OnEvent, Proposal, nothing_known, put_rows
 
 
 def row_by_row(
-    instance: SubsetSum,
+    instance: Instance,
     time_limit: float,
     propose_row: Callable[[int, float], Proposal],
     *,

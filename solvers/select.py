@@ -1,11 +1,11 @@
 """Which solver an instance gets when none is named."""
 
-from instances.subset_sum import SubsetSum
+from instances.instance import Instance
 from solvers.registry import get_solver
 from solvers.solver import Solver
 
 
-def select(instance: SubsetSum) -> Solver:
+def select(instance: Instance) -> Solver:
     """Return meet-in-the-middle where it can take the instance, else CP-SAT.
 
     >>> from instances.generate import uniform_family

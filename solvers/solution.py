@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instances.arrays import BoolArray, FloatArray
-from instances.subset_sum import SubsetSum
+from instances.instance import Instance
 from solvers.solver import Reported
 
 
@@ -33,7 +33,7 @@ class Solution:
     `seconds` leaves out ``stats["start_seconds"]``: imports, compilation, the start of a process.
     """
 
-    instance: SubsetSum
+    instance: Instance
     mask: BoolArray
     objective: FloatArray
     violation: FloatArray
@@ -59,7 +59,7 @@ class Solution:
 
 
 def derive_status(
-    instance: SubsetSum,
+    instance: Instance,
     objective: FloatArray,
     violation: FloatArray,
     bound: FloatArray,
@@ -70,8 +70,9 @@ def derive_status(
     """Conclude from recomputed objectives and claimed lower bounds.
 
     OPTIMAL is a feasible mask whose objective is at most ``bound + max(abs_gap, rel_gap ·
-    |objective|)``; INFEASIBLE a bound that exceeds the tolerance (for the objectives that are
-    errors) or is infinite. A bound above the objective of a feasible mask is false: it is dropped.
+    |objective|)``, plus the instance's slack where objectives cannot be judged exactly; INFEASIBLE
+    a bound that exceeds the tolerance (for the objectives that are errors) or is infinite. A bound
+    above the objective of a feasible mask is false: it is dropped.
 
     Returns
     -------
@@ -84,9 +85,9 @@ def derive_status(
     if instance.counts:
         bound = np.ceil(bound)
     feasible = violation == 0
-    bound = np.where(feasible & (bound > objective), 0.0, bound)
+    bound = np.where(feasible & (bound > objective + instance.slack), 0.0, bound)
     finite = np.where(np.isfinite(objective), np.abs(objective), 0.0)
-    gap = np.maximum(abs_gap, rel_gap * finite)
+    gap = np.maximum(abs_gap, rel_gap * finite) + instance.slack
     limit = np.inf if instance.tolerance is None or instance.counts else instance.tolerance
     impossible = np.isposinf(bound) | (bound > limit)
     status = np.full(len(bound), Status.NO_SOLUTION, dtype=np.uint8)

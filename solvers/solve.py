@@ -4,15 +4,15 @@ import math
 import time
 
 from instances.arrays import BoolArray
-from instances.subset_sum import SubsetSum, Verdict
-from solvers.registry import get_solver, solver_name
+from instances.instance import Instance, Verdict
+from solvers.registry import available_solvers, get_solver, solver_name
 from solvers.select import select
 from solvers.solution import Solution, derive_status
 from solvers.solver import OnEvent, Proposal, Solver
 
 
 def solve(
-    instance: SubsetSum,
+    instance: Instance,
     solver: Solver | str | None = None,
     *,
     time_limit: float = math.inf,
@@ -81,7 +81,7 @@ def solve(
     if not solver.supports(instance):
         raise ValueError(
             f"solver {name} does not take {len(instance)} rows of {instance.num_candidates} "
-            f"candidates with the objective {instance.objective}: choose another, such as cp-sat"
+            f"candidates that ask for {instance.task}: choose {_who_takes(instance)}"
         )
     given = None if start is None else instance.verdict(start)  # refuses a wrong shape or type
     began = time.perf_counter()
@@ -105,7 +105,7 @@ def solve(
 
 
 def judged(
-    instance: SubsetSum,
+    instance: Instance,
     proposal: Proposal,
     solver: str,
     seconds: float,
@@ -154,3 +154,8 @@ def judged(
         abs_gap=abs_gap,
         rel_gap=rel_gap,
     )
+
+
+def _who_takes(instance: Instance) -> str:
+    takers = [name for name in available_solvers() if get_solver(name).supports(instance)]
+    return " or ".join(takers[:3]) or "a smaller instance"

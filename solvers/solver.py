@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instances.arrays import BoolArray, FloatArray
-from instances.subset_sum import SubsetSum
+from instances.instance import Instance
 
 
 class Reported(NamedTuple):
@@ -47,13 +47,13 @@ class Solver(Protocol):
         """What the bounds are lowered by, relative to the size of a row; 0: exact arithmetic."""
         ...
 
-    def supports(self, instance: SubsetSum) -> bool:
+    def supports(self, instance: Instance) -> bool:
         """Whether `propose` can take this instance."""
         ...
 
     def propose(
         self,
-        instance: SubsetSum,
+        instance: Instance,
         time_limit: float,
         *,
         start: BoolArray | None = None,
@@ -75,7 +75,7 @@ class Solver(Protocol):
         ...
 
 
-def nothing_known(instance: SubsetSum, start: BoolArray | None = None) -> Proposal:
+def nothing_known(instance: Instance, start: BoolArray | None = None) -> Proposal:
     """Return the proposal that claims nothing: `start`, or empty masks, and no bound."""
     b = len(instance)
     mask = np.zeros((b, instance.num_candidates), np.bool_) if start is None else start.copy()

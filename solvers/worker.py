@@ -24,6 +24,7 @@ import numpy as np
 
 from instances.arrays import BoolArray
 from instances.files import from_fields, to_fields
+from instances.instance import Instance
 from instances.subset_sum import SubsetSum
 from solvers.frames import proposal_arrays, proposal_from, read_frame, write_frame
 from solvers.memory import end_children, resident_bytes
@@ -63,7 +64,7 @@ class Worker:
     def propose(
         self,
         solver: Solver,
-        instance: SubsetSum,
+        instance: Instance,
         time_limit: float,
         *,
         start: BoolArray | None = None,
@@ -90,7 +91,7 @@ class Worker:
     def _propose(
         self,
         solver: Solver,
-        instance: SubsetSum,
+        instance: Instance,
         time_limit: float,
         start: BoolArray | None,
         on_event: OnEvent | None,

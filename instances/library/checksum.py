@@ -4,17 +4,20 @@ import hashlib
 
 import numpy as np
 
+from instances.instance import Instance
 from instances.objectives import FixedSize
 from instances.subset_sum import SubsetSum
 
 _KIND = "subset-sum/1"  # fixed for ever, whatever becomes of files: it is part of every checksum
 
 
-def checksum(instance: SubsetSum) -> str:
-    """Return the SHA-256 of shape, objective, coefficients, targets and availability.
+def checksum(instance: Instance) -> str:
+    """Return the SHA-256 of everything that states the instance.
 
     Numbers enter as little-endian float64, so that every machine finds the same.
     """
+    if not isinstance(instance, SubsetSum):
+        return _of_fields(instance)
     rows, candidates = instance.coefficients.shape
     tolerance = "–" if instance.tolerance is None else instance.tolerance.hex()
     size = instance.objective.size if isinstance(instance.objective, FixedSize) else "–"
@@ -25,4 +28,16 @@ def checksum(instance: SubsetSum) -> str:
         digest.update(np.ascontiguousarray(numbers, dtype="<f8").tobytes())
     if instance.available is not None:
         digest.update(np.ascontiguousarray(instance.available).tobytes())
+    return digest.hexdigest()
+
+
+def _of_fields(instance: Instance) -> str:
+    digest = hashlib.sha256(instance.FORMAT.encode())
+    for name, value in sorted(instance.fields().items()):
+        array = np.asarray(value)
+        content = str(value).encode()
+        if array.dtype.kind in "fiub":
+            plain = {"f": "<f8", "i": "<i8", "u": "<i8", "b": "?"}[array.dtype.kind]
+            content = np.ascontiguousarray(array, dtype=plain).tobytes()
+        digest.update(f" {name} {array.shape} ".encode() + content)
     return digest.hexdigest()

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from instances.subset_sum import SubsetSum
+from instances.instance import Instance
 
 
 @dataclass(frozen=True)
@@ -17,5 +17,5 @@ class NamedSet:
     description: str
     source: str
     """Who posed such problems, as a short citation."""
-    build: Callable[[], SubsetSum]
+    build: Callable[[], Instance]
     version: int = 1

@@ -7,7 +7,7 @@ file; ``docs/measurements/library_digits.py`` made them.
 from functools import partial
 from importlib.resources import files
 
-from instances.files import from_fields, read_npz
+from instances.files import read_npz
 from instances.library.named_set import NamedSet
 from instances.objectives import Closest, Objective, Sparsest
 from instances.subset_sum import SubsetSum
@@ -15,7 +15,7 @@ from instances.subset_sum import SubsetSum
 
 def _stored(name: str, objective: Objective) -> SubsetSum:
     content = files("instances.library").joinpath(f"{name}.npz").read_bytes()
-    stored = from_fields(read_npz(content))
+    stored = SubsetSum.from_fields(read_npz(content))
     return SubsetSum(stored.coefficients, stored.targets, objective, stored.available)
 
 

@@ -5,6 +5,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 
 from instances.arrays import FloatArray
+from instances.instance import Instance
 from instances.library.checksum import checksum
 from instances.library.hard_sets import HARD_SETS
 from instances.library.named_set import NamedSet
@@ -12,7 +13,6 @@ from instances.library.network_sets import NETWORK_SETS
 from instances.library.random_sets import RANDOM_SETS
 from instances.library.table import Proven, proven
 from instances.library.trap_sets import TRAP_SETS
-from instances.subset_sum import SubsetSum
 
 SETS: Mapping[str, NamedSet] = MappingProxyType(
     {s.name: s for s in (*RANDOM_SETS, *HARD_SETS, *TRAP_SETS, *NETWORK_SETS)}
@@ -24,7 +24,7 @@ def list_sets() -> list[str]:
     return list(SETS)
 
 
-def load_set(name: str) -> SubsetSum:
+def load_set(name: str) -> Instance:
     """Return a set of the library; its checksum is compared with the recorded one.
 
     >>> load_set("uniform-21").coefficients.shape

@@ -9,7 +9,7 @@ import click
 from milp_lth.cli.options import as_json, print_json
 
 if TYPE_CHECKING:
-    from instances.subset_sum import SubsetSum
+    from instances.instance import Instance
 
 _SUFFIXES = {"mps": ".mps", "lp": ".lp", "json": ".json", "npz": ".npz", "knapsack": ".kp"}
 _FORMATS = {suffix: name for name, suffix in _SUFFIXES.items()} | {".knapsack": "knapsack"}
@@ -36,7 +36,8 @@ def command(instance: str, row: int | None, format_: str | None, out: str, as_js
     """Write INSTANCE (.npz, .json, or knapsack text in .kp or .txt) in another format.
 
     As mps or lp, a row becomes an integer program that any solver reads, every number exactly: the
-    variables x0, x1, … are the mask. As json, npz or knapsack it stays a SubsetSum problem.
+    variables x0, x1, … are the mask. As json or npz it stays what it is; knapsack text holds a
+    SubsetSum alone.
     """
     from instances.files import load_instance, write_atomically
 
@@ -65,7 +66,7 @@ def command(instance: str, row: int | None, format_: str | None, out: str, as_js
         click.echo(f"{out}: {rows} of {instance} as {chosen}")
 
 
-def _content(part: "SubsetSum", chosen: str, name: str) -> bytes:
+def _content(part: "Instance", chosen: str, name: str) -> bytes:
     if chosen == "mps":
         from instances.mps import to_mps
 

@@ -10,6 +10,7 @@ import click
 from milp_lth.cli.options import as_json, objective_options, print_json
 
 if TYPE_CHECKING:
+    from instances.instance import Instance
     from instances.objectives import Objective
     from milp_lth.cli.progress import Progress
 
@@ -55,13 +56,7 @@ def show(name: str, as_json: bool) -> None:
     optima = [value if math.isfinite(value) else None for value in entry.optima.tolist()]
     if as_json:
         rows = [
-            {
-                "target": float(instance.targets[b]),
-                "coefficients": instance.coefficients[b].tolist(),
-                "available": None if instance.available is None else instance.available[b].tolist(),
-                "optimum": optima[b],
-                "proved_by": entry.methods[b].split(","),
-            }
+            _numbers(instance, b) | {"optimum": optima[b], "proved_by": entry.methods[b].split(",")}
             for b in range(len(instance))
         ]
         print_json(stated | {"rows": rows})
@@ -72,13 +67,12 @@ def show(name: str, as_json: bool) -> None:
     shape = f"{_many(len(instance), 'row')} of {_many(instance.num_candidates, 'candidate')}"
     click.echo(f"{shape}, {_objective(stated)}; source: {stated['source']}")
     click.echo(f"sha256 {stated['sha256']}\n")
-    table = _table("row", "target", "first coefficients", "optimum", "the same, exactly")
+    beginning = ("target", "first coefficients") if _beginning(instance, 0) else ()
+    table = _table("row", *beginning, "optimum", "the same, exactly")
     for b in range(min(len(instance), _SHOWN_ROWS)):
-        some = " ".join(f"{a:.3g}" for a in instance.coefficients[b, :_SHOWN_COEFFICIENTS])
-        more = " …" if instance.num_candidates > _SHOWN_COEFFICIENTS else ""
         value = optima[b]
         shown = ("infeasible", "–") if value is None else (f"{value:.4g}", exact(value))
-        table.add_row(str(b), f"{instance.targets[b]:.5g}", some + more, *shown)
+        table.add_row(str(b), *_beginning(instance, b), *shown)
     Console().print(table)
     if len(instance) > _SHOWN_ROWS:
         click.echo(f"… and {len(instance) - _SHOWN_ROWS} more rows: --json prints them all")
@@ -182,6 +176,33 @@ def verify(names: tuple[str, ...], solver: str, quick: bool, as_json: bool) -> i
     return UNVERIFIED if wrong else OK
 
 
+def _numbers(instance: "Instance", b: int) -> dict[str, Any]:
+    """Return what states row `b`, as plain values."""
+    import numpy as np
+
+    from instances.subset_sum import SubsetSum
+
+    if not isinstance(instance, SubsetSum):
+        fields = instance.part(b, b + 1).fields()
+        return {name: np.asarray(value).tolist() for name, value in fields.items()}
+    return {
+        "target": float(instance.targets[b]),
+        "coefficients": instance.coefficients[b].tolist(),
+        "available": None if instance.available is None else instance.available[b].tolist(),
+    }
+
+
+def _beginning(instance: "Instance", b: int) -> tuple[str, ...]:
+    """Show how a row begins, where it is a SubsetSum."""
+    from instances.subset_sum import SubsetSum
+
+    if not isinstance(instance, SubsetSum):
+        return ()
+    some = " ".join(f"{a:.3g}" for a in instance.coefficients[b, :_SHOWN_COEFFICIENTS])
+    more = " …" if instance.num_candidates > _SHOWN_COEFFICIENTS else ""
+    return f"{instance.targets[b]:.5g}", some + more
+
+
 def _ahead(progress: "Progress", done: int, total: int) -> Callable[[int], None]:
     """Return what reports the rows of one set when `done` of all are behind it."""
     return lambda rows: progress(done + rows, total)
@@ -199,18 +220,23 @@ def _stated(name: str) -> dict[str, Any]:
         "source": named.source,
         "num_rows": len(instance),
         "num_candidates": instance.num_candidates,
-        **_asked(instance.objective),
+        "task": instance.task,
+        **_asked(getattr(instance, "objective", None)),
         "sha256": proven_set(name).sha256,
     }
 
 
-def _asked(objective: "Objective") -> dict[str, Any]:
+def _asked(objective: "Objective | None") -> dict[str, Any]:
+    if objective is None:
+        return {}
     size = getattr(objective, "size", None)
     return {"objective": objective.name, "tolerance": objective.tolerance, "size": size}
 
 
 def _objective(stated: dict[str, Any]) -> str:
     """Say in a few words what is asked."""
+    if "objective" not in stated:
+        return str(stated["task"])
     words = [stated["objective"]]
     if stated["size"] is not None:
         words.append(str(stated["size"]))

@@ -32,7 +32,7 @@ def command(
     rel_gap: float,
     as_json: bool,
 ) -> int:
-    """Solve the SubsetSum problems in FILE (.npz, .json, or knapsack text in .kp or .txt)."""
+    """Solve the problems in FILE (.npz, .json, or knapsack text in .kp or .txt)."""
     from instances.files import load_instance
     from milp_lth.cli.main import OK, OUT_OF_TOLERANCE
     from milp_lth.cli.progress import Progress

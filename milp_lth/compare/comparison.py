@@ -9,6 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from instances.subset_sum import SubsetSum
 from milp_lth.compare.measuring import UNSUPPORTED, Run, measure, not_supported, rows_per_second
 from milp_lth.compare.problems import STANDARD, Problem, load_problems
 from milp_lth.compare.store import FILE, Store
@@ -180,19 +183,20 @@ class Comparison:
                     continue
                 rows = [p for p in self.problems if p.set_name == set_name]
                 latency = statistics.median(run.seconds for run in mine)
+                batch = _together(rows)
+                if batch is None:
+                    continue
                 rate = rows_per_second(
-                    _together(rows), solver, worker, latency=latency, threads=self.asked.threads
+                    batch, solver, worker, latency=latency, threads=self.asked.threads
                 )
                 store.put_batch(set_name, name, rate)
 
 
-def _together(problems: Sequence[Problem]) -> Any:
-    """Return the rows of one set as one batch."""
-    import numpy as np
-
-    from instances.subset_sum import SubsetSum
-
-    parts = [problem.instance for problem in problems]
+def _together(problems: Sequence[Problem]) -> SubsetSum | None:
+    """Return the rows of one set as one batch; None where they are no SubsetSum problems."""
+    parts = [p.instance for p in problems if isinstance(p.instance, SubsetSum)]
+    if not parts:
+        return None
     available = None
     if any(part.available is not None for part in parts):
         available = np.concatenate(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from instances.files import load_instance
+from instances.instance import Instance
 from instances.library import known_optima, load_set
-from instances.objectives import Closest
 from instances.philox import Stream, uniform
 from instances.subset_sum import SubsetSum
 
@@ -24,20 +24,13 @@ class Problem:
 
     set_name: str
     row: int
-    instance: SubsetSum
+    instance: Instance
     optimum: float
 
     @property
     def task(self) -> str:
         """What is asked: tasks are never mixed in one table."""
-        objective = self.instance.objective
-        if isinstance(objective, Closest) and objective.tolerance is not None:
-            return f"closest within {objective.tolerance:g}"
-        if isinstance(objective, Closest):
-            return "closest"
-        if self.instance.counts:
-            return f"sparsest within {self.instance.tolerance:g}"
-        return str(objective).replace("FixedSize", "fixed-size").replace("size=", "")
+        return self.instance.task
 
 
 def load_problems(names: Sequence[str], max_rows: int) -> list[Problem]:
@@ -68,15 +61,17 @@ def load_problems(names: Sequence[str], max_rows: int) -> list[Problem]:
 
 
 def reordered(
-    instance: SubsetSum, seed: int
-) -> tuple[SubsetSum, "np.ndarray[tuple[int], np.dtype[np.int64]]"]:
+    instance: Instance, seed: int
+) -> tuple[Instance, "np.ndarray[tuple[int], np.dtype[np.int64]]"]:
     """Return the instance with its candidates in another order, and that order.
 
     Exact solvers have no seed that means much: their luck lies in the order of the variables. Seed
-    0 is the order as it stands.
+    0 is the order as it stands, and coupled programs, whose candidates belong together, keep it.
     """
     n = instance.num_candidates
     order = np.arange(n)
+    if not isinstance(instance, SubsetSum):
+        return instance, order
     if seed:
         order = np.argsort(uniform(Stream(seed, _ORDER_LAYER), order), kind="stable")
     available = None if instance.available is None else instance.available[:, order]

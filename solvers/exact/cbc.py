@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from instances.arrays import BoolArray
+from instances.instance import Instance
 from instances.milp import MILP
-from instances.subset_sum import SubsetSum
 from solvers.exact.clash import import_pulp
 from solvers.row_by_row import row_by_row
 from solvers.solver import OnEvent, Proposal, Reported
@@ -54,13 +54,13 @@ class Cbc:
         """Relative to the sum of a row's absolute numbers; untuned, nothing is promised at all."""
         return 1e-9 if self.tuned else math.inf
 
-    def supports(self, instance: SubsetSum) -> bool:
-        """Whether the instance can be taken: always."""
-        return True
+    def supports(self, instance: Instance) -> bool:
+        """Whether the standard form is linear."""
+        return instance.linear
 
     def propose(
         self,
-        instance: SubsetSum,
+        instance: Instance,
         time_limit: float,
         *,
         start: BoolArray | None = None,
@@ -73,11 +73,11 @@ class Cbc:
 
         return row_by_row(instance, time_limit, propose_row, start=start, on_event=on_event)
 
-    def _row(self, instance: SubsetSum, b: int, seconds: float) -> Proposal:
+    def _row(self, instance: Instance, b: int, seconds: float) -> Proposal:
         deadline = time.monotonic() + seconds
         milp = instance.milp(b)
         row = instance.part(b, b + 1)
-        size = float(np.abs(row.coefficients).sum() + np.abs(row.targets).sum())
+        size = milp.size
         slack = self.tolerance * size if self.tuned else 0.0
         # where an error variable takes up what rows miss, the objective is off by the slack at
         # most; a program of whole numbers is widened for the bound, and narrowed where its mask
@@ -94,7 +94,7 @@ class Cbc:
             bound = np.inf
         elif self.tuned and status == "Optimal":
             # the mask's own objective: CBC writes its numbers with eight digits
-            bound = float(row.evaluate(mask)[0][0]) - slack
+            bound = float(row.evaluate(mask)[0][0]) - slack * milp.sensitivity
         left = deadline - time.monotonic()
         if widens and x is not None and left > 0 and row.evaluate(mask)[1][0] > 0:
             narrowed = self._run(milp.widened(-slack), size, left, stats)[1]

@@ -2,6 +2,7 @@
 
 Every row is expressed in 64-bit integers that order its sums exactly as the floats do; only a row
 whose numbers span too many orders of magnitude is rounded, and its bound lowered accordingly.
+Problems of other classes are solved by their standard form, rounded to integers likewise.
 Linearisation is off by default: these problems are then solved about four times faster. So is
 presolve, which gains nothing on them (``milp-lth bench kernels`` measures both).
 https://developers.google.com/optimization/cp
@@ -10,14 +11,19 @@ https://developers.google.com/optimization/cp
 import time
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from instances.arrays import BoolArray
+from instances.instance import Instance
 from instances.objectives import FixedSize
 from instances.subset_sum import SubsetSum
 from solvers.exact.clash import import_cp_model
+from solvers.exact.cp_sat_program import TOLERANCE as PROGRAM_TOLERANCE
+from solvers.exact.cp_sat_program import run as run_program
+from solvers.exact.float_mip import propose_row
 from solvers.exact.scaling import proven_bound, round_row, scale, scale_row
 from solvers.row_by_row import row_by_row
 from solvers.solver import OnEvent, Proposal, Reported
@@ -60,19 +66,21 @@ class CpSat:
     linearization_level: int = 0
     tolerance: ClassVar[float] = 0.0
 
-    def supports(self, instance: SubsetSum) -> bool:
-        """Whether the instance can be taken: always."""
-        return True
+    def supports(self, instance: Instance) -> bool:
+        """Whether the standard form is linear."""
+        return instance.linear
 
     def propose(
         self,
-        instance: SubsetSum,
+        instance: Instance,
         time_limit: float,
         *,
         start: BoolArray | None = None,
         on_event: OnEvent | None = None,
     ) -> Proposal:
         """Solve row by row, each with its share of the time that is left."""
+        if not isinstance(instance, SubsetSum):
+            return self._programs(instance, time_limit, start, on_event)
         fits = scale(instance).fits
 
         def propose_row(b: int, seconds: float) -> Proposal:
@@ -82,6 +90,36 @@ class CpSat:
         whole = row_by_row(instance, time_limit, propose_row, start=start, on_event=on_event)
         whole.stats["num_rounded"] = float((~fits).sum())
         return whole
+
+    def parameters(self) -> dict[str, Any]:
+        """Return CP-SAT's parameters by name."""
+        return {
+            "num_workers": self.threads,
+            "random_seed": self.seed,
+            "cp_model_presolve": self.presolve,
+            "linearization_level": self.linearization_level,
+            "catch_sigint_signal": False,  # Ctrl-C is the caller's
+            "absolute_gap_limit": 0.0,
+            "relative_gap_limit": 0.0,
+        }
+
+    def _programs(
+        self,
+        instance: Instance,
+        time_limit: float,
+        start: BoolArray | None,
+        on_event: OnEvent | None,
+    ) -> Proposal:
+        """Solve problems of other classes by their standard form, up to `PROGRAM_TOLERANCE`."""
+        run = partial(run_program, self.parameters())
+
+        def propose_one(b: int, seconds: float) -> Proposal:
+            return propose_row(
+                run, instance, b, seconds,
+                tolerance=PROGRAM_TOLERANCE, start=start, on_event=on_event,
+            )  # fmt: skip
+
+        return row_by_row(instance, time_limit, propose_one, start=start, on_event=on_event)
 
 
 class _Search:
@@ -211,13 +249,8 @@ class _Search:
             return solver, "UNKNOWN"
         if np.isfinite(left):
             solver.parameters.max_time_in_seconds = left
-        solver.parameters.num_workers = self.settings.threads
-        solver.parameters.random_seed = self.settings.seed
-        solver.parameters.cp_model_presolve = self.settings.presolve
-        solver.parameters.linearization_level = self.settings.linearization_level
-        solver.parameters.catch_sigint_signal = False  # Ctrl-C is the caller's
-        solver.parameters.absolute_gap_limit = 0.0
-        solver.parameters.relative_gap_limit = 0.0
+        for name, value in self.settings.parameters().items():
+            setattr(solver.parameters, name, value)
         model.clear_hints()
         for k, variable in enumerate(x):
             if self.instance.available is None or self.instance.available[self.b, k]:

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from instances.arrays import BoolArray, FloatArray
+from instances.instance import Instance
 from instances.milp import MILP
-from instances.subset_sum import SubsetSum
 from solvers.solver import OnEvent, Proposal, Reported
 
 _SIZE = 1e4
@@ -47,7 +47,7 @@ found. It turns the failures of its backend into an answer."""
 
 def propose_row(
     run: Run,
-    instance: SubsetSum,
+    instance: Instance,
     b: int,
     seconds: float,
     *,
@@ -62,7 +62,7 @@ def propose_row(
     """
     deadline = time.monotonic() + seconds
     milp, row = instance.milp(b), instance.part(b, b + 1)
-    size = float(np.abs(row.coefficients).sum() + np.abs(row.targets).sum())
+    size = milp.size
     trusted = math.isfinite(tolerance)
     slack = tolerance * size if trusted else 0.0
     factor = _factor(size) if trusted else 1.0
@@ -77,6 +77,10 @@ def propose_row(
         stats["build_seconds"] += answer.build_seconds
         for x in answer.points:
             best.take(program.mask(x))
+        if program.squared:
+            answer = answer._replace(
+                objective=_root(answer.objective), bound=_root(max(answer.bound, 0.0))
+            )
         return answer._replace(objective=answer.objective / weight, bound=answer.bound / weight)
 
     # where an error variable takes up what rows miss, the objective is off by the slack at most
@@ -87,15 +91,16 @@ def propose_row(
         narrowed = milp.widened(-slack)
         if (narrowed.row_lower <= narrowed.row_upper).all():
             ask(narrowed, left)
-    bound = answer.bound - (_COUNT_MARGIN if widens else slack) if trusted else -math.inf
+    lowered = _COUNT_MARGIN if widens else slack * milp.sensitivity
+    bound = answer.bound - lowered if trusted else -math.inf
     return _proposal(best.mask, bound, answer)._replace(stats=stats)
 
 
 class _Best:
-    """The best mask of a row, by the exact judge; tells of every better one."""
+    """The best mask of a row, by its instance's judge; tells of every better one."""
 
     def __init__(
-        self, row: SubsetSum, start: BoolArray | None, tell: Callable[[Proposal], None] | None
+        self, row: Instance, start: BoolArray | None, tell: Callable[[Proposal], None] | None
     ) -> None:
         self._row = row
         self._tell = tell
@@ -113,6 +118,10 @@ class _Best:
     def _judge(self, mask: BoolArray) -> tuple[float, float]:
         objective, violation = self._row.evaluate(mask[None, :])
         return float(objective[0]), float(violation[0])
+
+
+def _root(square: float) -> float:
+    return math.sqrt(square) if square >= 0 else math.nan
 
 
 def _proposal(mask: BoolArray, bound: float, answer: Answer) -> Proposal:

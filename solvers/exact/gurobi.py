@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from instances.arrays import BoolArray, FloatArray
+from instances.instance import Instance
 from instances.milp import MILP
-from instances.subset_sum import SubsetSum
 from solvers.exact.float_mip import Answer, propose_row
 from solvers.row_by_row import row_by_row
 from solvers.solver import OnEvent, Proposal
@@ -53,13 +53,13 @@ class Gurobi:
         """Relative to the sum of a row's absolute numbers; untuned, nothing is promised at all."""
         return 1e-8 if self.tuned else math.inf
 
-    def supports(self, instance: SubsetSum) -> bool:
-        """Whether the instance can be taken: always."""
-        return True
+    def supports(self, instance: Instance) -> bool:
+        """Whether the standard form is linear."""
+        return instance.linear
 
     def propose(
         self,
-        instance: SubsetSum,
+        instance: Instance,
         time_limit: float,
         *,
         start: BoolArray | None = None,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from instances.arrays import BoolArray
-from instances.subset_sum import SubsetSum
+from instances.instance import Instance
 from solvers.exact import mathopt
 from solvers.solver import OnEvent, Proposal
 
@@ -55,13 +55,13 @@ class Highs:
         """Relative to the sum of a row's absolute numbers; untuned, nothing is promised at all."""
         return 1e-9 if self.tuned else math.inf
 
-    def supports(self, instance: SubsetSum) -> bool:
-        """Whether the instance can be taken: always."""
-        return True
+    def supports(self, instance: Instance) -> bool:
+        """Whether the standard form is linear."""
+        return instance.linear
 
     def propose(
         self,
-        instance: SubsetSum,
+        instance: Instance,
         time_limit: float,
         *,
         start: BoolArray | None = None,

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from instances.arrays import BoolArray, FloatArray
+from instances.instance import Instance
 from instances.milp import MILP
-from instances.subset_sum import SubsetSum
 from solvers.exact.clash import import_mathopt
 from solvers.exact.float_mip import Answer, propose_row
 from solvers.row_by_row import row_by_row
@@ -47,7 +47,7 @@ class Backend(Protocol):
 
 def propose(
     backend: Backend,
-    instance: SubsetSum,
+    instance: Instance,
     time_limit: float,
     *,
     start: BoolArray | None = None,
@@ -161,5 +161,8 @@ def _model(mathopt: Any, milp: MILP) -> tuple[Any, list[Any]]:
     for i, j, value in zip(milp.rows, milp.columns, milp.values, strict=True):
         rows[i].set_coefficient(x[j], value)
     for j in np.flatnonzero(milp.c):
-        model.objective.set_linear_coefficient(x[j], milp.c[j])
+        if milp.squared:
+            model.objective.set_quadratic_coefficient(x[j], x[j], milp.c[j] ** 2)
+        else:
+            model.objective.set_linear_coefficient(x[j], milp.c[j])
     return model, x

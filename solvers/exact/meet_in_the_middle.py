@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from instances.arrays import BoolArray, FloatArray, IntArray
+from instances.instance import Instance
 from instances.objectives import Closest, FixedSize
 from instances.subset_sum import SubsetSum
 from solvers.cores import num_cores
@@ -49,8 +50,10 @@ class MeetInTheMiddle:
     threads: int = 0
     tolerance: ClassVar[float] = 0.0
 
-    def supports(self, instance: SubsetSum) -> bool:
-        """Whether no row has more than 48 available candidates."""
+    def supports(self, instance: Instance) -> bool:
+        """Whether they are SubsetSum problems of at most 48 available candidates a row."""
+        if not isinstance(instance, SubsetSum):
+            return False
         return int(instance.num_available().max()) <= MAX_CANDIDATES
 
     def propose(

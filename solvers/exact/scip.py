@@ -1,6 +1,6 @@
 """SCIP through OR-Tools MathOpt: a float branch-and-cut solver with constraint programming inside.
 
-Prefer it to HiGHS and CBC for SubsetSum, and where every better mask is to be told of while a row
+Prefer it to HiGHS and CBC for Instance, and where every better mask is to be told of while a row
 is being solved. Cutting planes are off by default: these problems are then solved three to ten
 times faster. With `tuned=False` (registered as ``scip-default``) nothing is touched, to see
 what the defaults claim; nothing is concluded from it.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from instances.arrays import BoolArray
-from instances.subset_sum import SubsetSum
+from instances.instance import Instance
 from solvers.exact import mathopt
 from solvers.exact.clash import import_mathopt
 from solvers.solver import OnEvent, Proposal
@@ -53,13 +53,13 @@ class Scip:
         """Relative to the sum of a row's absolute numbers; untuned, nothing is promised at all."""
         return 1e-9 if self.tuned else math.inf
 
-    def supports(self, instance: SubsetSum) -> bool:
+    def supports(self, instance: Instance) -> bool:
         """Whether the instance can be taken: always."""
         return True
 
     def propose(
         self,
-        instance: SubsetSum,
+        instance: Instance,
         time_limit: float,
         *,
         start: BoolArray | None = None,

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 
 from instances.arrays import BoolArray
+from instances.instance import Instance
 from instances.objectives import FixedSize, Sparsest
 from instances.philox import Stream, words
 from instances.subset_sum import SubsetSum
@@ -73,9 +74,9 @@ class Annealing:
                 f"temperatures {self.hot} to {self.cold}: give two above 0, the higher one first"
             )
 
-    def supports(self, instance: SubsetSum) -> bool:
-        """Whether the instance can be taken: always."""
-        return True
+    def supports(self, instance: Instance) -> bool:
+        """Whether the rows are SubsetSum problems."""
+        return isinstance(instance, SubsetSum)
 
     def propose(
         self,

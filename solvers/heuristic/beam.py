@@ -20,6 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from instances.arrays import BoolArray
+from instances.instance import Instance
 from instances.objectives import FixedSize, Sparsest
 from instances.subset_sum import SubsetSum
 from solvers.heuristic.by_size import feasible, sparsest_by_size
@@ -59,9 +60,9 @@ class Beam:
                 "give a width of at least 1, and from 0 to 20 candidates for the finish"
             )
 
-    def supports(self, instance: SubsetSum) -> bool:
-        """Whether the instance can be taken: always."""
-        return True
+    def supports(self, instance: Instance) -> bool:
+        """Whether the rows are SubsetSum problems."""
+        return isinstance(instance, SubsetSum)
 
     def propose(
         self,

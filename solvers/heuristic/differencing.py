@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from instances.arrays import BoolArray
+from instances.instance import Instance
 from instances.objectives import Closest, FixedSize, Sparsest
 from instances.subset_sum import SubsetSum
 from solvers.heuristic.by_size import sparsest_by_size
@@ -65,9 +66,9 @@ class Differencing:
                 "give at least 1 branch, and from 1 to 20 numbers for the finish"
             )
 
-    def supports(self, instance: SubsetSum) -> bool:
-        """Whether the instance can be taken: always."""
-        return True
+    def supports(self, instance: Instance) -> bool:
+        """Whether the rows are SubsetSum problems."""
+        return isinstance(instance, SubsetSum)
 
     def propose(
         self,

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from instances.arrays import BoolArray, FloatArray
+from instances.instance import Instance
 from instances.philox import Stream, uniform
 from instances.subset_sum import SubsetSum
 from solvers.heuristic.chunks import propose_in_chunks
@@ -59,9 +60,9 @@ class Rounding:
         if self.trials < 1:
             raise ValueError(f"trials {self.trials}: give at least 1")
 
-    def supports(self, instance: SubsetSum) -> bool:
-        """Whether the instance can be taken: always."""
-        return True
+    def supports(self, instance: Instance) -> bool:
+        """Whether the rows are SubsetSum problems."""
+        return isinstance(instance, SubsetSum)
 
     def propose(
         self,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from instances.arrays import BoolArray
+from instances.instance import Instance
 from instances.subset_sum import SubsetSum
 from solvers.heuristic.chunks import propose_in_chunks
 from solvers.heuristic.greedy import greedy_masks
@@ -37,9 +38,9 @@ class Swaps:
     device: str = "auto"
     tolerance: ClassVar[float] = 0.0
 
-    def supports(self, instance: SubsetSum) -> bool:
-        """Whether the instance can be taken: always."""
-        return True
+    def supports(self, instance: Instance) -> bool:
+        """Whether the rows are SubsetSum problems."""
+        return isinstance(instance, SubsetSum)
 
     def propose(
         self,

@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from instances.arrays import BoolArray
+from instances.instance import Instance
 from instances.subset_sum import SubsetSum
 from solvers.heuristic.chunks import propose_in_chunks
 from solvers.heuristic.local_search import State, barred_candidates, move_keys, without
@@ -54,9 +55,9 @@ class Tabu:
                 f"{self.moves} moves, tenure {self.tenure}: give 0 or more, and a share up to 1"
             )
 
-    def supports(self, instance: SubsetSum) -> bool:
-        """Whether the instance can be taken: always."""
-        return True
+    def supports(self, instance: Instance) -> bool:
+        """Whether the rows are SubsetSum problems."""
+        return isinstance(instance, SubsetSum)
 
     def propose(
         self,

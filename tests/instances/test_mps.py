@@ -77,7 +77,7 @@ def _sorted(bounds: tuple[float, float]) -> tuple[float, float]:
 
 def assert_same(one: MILP, other: MILP) -> None:
     for field in fields(MILP):
-        a, b = getattr(one, field.name), getattr(other, field.name)
+        a, b = np.asarray(getattr(one, field.name)), np.asarray(getattr(other, field.name))
         assert (a.dtype, a.shape) == (b.dtype, b.shape), field.name
         assert a.tobytes() == b.tobytes(), field.name
 

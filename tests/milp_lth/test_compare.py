@@ -144,7 +144,7 @@ def test_tasks_are_never_mixed(tmp_path: Path) -> None:
     names = [str(tmp_path / f"{name}.npz") for name in "cesf"]
     tasks = [problem.task for problem in load_problems(names, 1)]
     assert tasks == ["closest", "closest within 0.1", "sparsest within 0.1",
-                     "fixed-size(2, tolerance=None)"]  # fmt: skip
+                     "fixed-size(2)"]  # fmt: skip
     runs = [RUN._replace(task=task) for task in tasks]
     assert list(s.by_task(runs)) == tasks
 

@@ -1,0 +1,113 @@
+"""What every problem class offers: a batch of problems that states and judges itself."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
+
+from instances.arrays import BoolArray, FloatArray
+from instances.milp import MILP
+
+
+class Verdict(NamedTuple):
+    """All that is judged of a batch of masks, shapes (b,); see `Instance.evaluate`."""
+
+    objective: FloatArray
+    violation: FloatArray
+    error: FloatArray
+
+
+class Instance(Protocol):
+    """An immutable batch of problems, each asking which of its candidates to keep.
+
+    A problem is whatever is answered by one mask: a SubsetSum, a neuron, a layer, a network. Who
+    solves it sees the standard form or the class itself; who judges it is the class alone.
+    """
+
+    FORMAT: ClassVar[str]
+    """What files call the class, with its version."""
+
+    def __len__(self) -> int:
+        """Return the number of problems, b."""
+        ...
+
+    @property
+    def num_candidates(self) -> int:
+        """Candidates per problem, n."""
+        ...
+
+    @property
+    def task(self) -> str:
+        """What is asked, in words that are the same for problems that may be compared."""
+        ...
+
+    @property
+    def counts(self) -> bool:
+        """Whether the objective is a whole number."""
+        ...
+
+    @property
+    def tolerance(self) -> float | None:
+        """The error up to which a mask is feasible; None: any error."""
+        ...
+
+    @property
+    def linear(self) -> bool:
+        """Whether the standard form is linear: see `MILP.squared`."""
+        ...
+
+    @property
+    def slack(self) -> FloatArray:
+        """How far the judged objectives may be from the true ones, shape (b,); 0 where exact."""
+        ...
+
+    def part(self, start: int, stop: int) -> Self:
+        """Return the problems from `start` up to but not including `stop`."""
+        ...
+
+    def verdict(self, mask: BoolArray) -> Verdict:
+        """Judge masks of shape (b, n), and tell their errors too."""
+        ...
+
+    def evaluate(self, mask: BoolArray) -> tuple[FloatArray, FloatArray]:
+        """Judge masks of shape (b, n).
+
+        Returns
+        -------
+        objective
+            Shape (b,): what is minimised.
+        violation
+            Shape (b,): 0 where the mask is feasible, how far it is from that elsewhere.
+        """
+        ...
+
+    def milp(self, b: int) -> MILP:
+        """State problem `b` in the standard form."""
+        ...
+
+    def fields(self) -> dict[str, Any]:
+        """Return the keys and values that state the batch in a file."""
+        ...
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> Self:
+        """Make the batch that `fields` states.
+
+        Raises
+        ------
+        ValueError
+            When a key is missing or a value does not fit.
+        """
+        ...
+
+
+def wanted(fields: Mapping[str, Any], *names: str) -> list[Any]:
+    """Return the values of `names`.
+
+    Raises
+    ------
+    ValueError
+        When one is missing.
+    """
+    missing = [name for name in names if name not in fields]
+    if missing:
+        raise ValueError(f"the key {missing[0]!r} is missing")
+    return [fields[name] for name in names]
