@@ -16,11 +16,17 @@ from typing import Any
 
 import numpy as np
 
+from instances.arbitrary_source import ArbitrarySource
+from instances.edge_budget import EdgeBudget
 from instances.instance import Instance
 from instances.knapsack import read_knapsack, to_knapsack
+from instances.neurons import Neurons
+from instances.shared_units import SharedUnits
 from instances.subset_sum import SubsetSum
 
-CLASSES: dict[str, type[Instance]] = {c.FORMAT: c for c in (SubsetSum,)}
+CLASSES: dict[str, type[Instance]] = {
+    c.FORMAT: c for c in (SubsetSum, Neurons, ArbitrarySource, SharedUnits, EdgeBudget)
+}
 """The problem classes by what files call them."""
 
 _SUFFIXES = "an instance file ends in .npz or .json, or in .kp or .knapsack where it is text"

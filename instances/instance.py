@@ -83,6 +83,11 @@ class Instance(Protocol):
         """State problem `b` in the standard form."""
         ...
 
+    @classmethod
+    def tiny(cls) -> Self:
+        """Return a problem that is solved at once, for solvers to warm up with."""
+        ...
+
     def fields(self) -> dict[str, Any]:
         """Return the keys and values that state the batch in a file."""
         ...

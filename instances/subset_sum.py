@@ -218,6 +218,11 @@ class SubsetSum:
             mask_columns=everyone,
         )
 
+    @classmethod
+    def tiny(cls) -> "SubsetSum":
+        """Return a row of two candidates."""
+        return cls(np.array([[0.5, 0.25]]), np.array([0.7]))
+
     def fields(self) -> dict[str, Any]:
         """Return the keys and values that state the batch in a file."""
         fields: dict[str, Any] = {

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from instances.files import write_atomically
+from milp_lth.coupled import DataAware
+from milp_lth.coupled_solving import solve_coupled
 from milp_lth.ledger import DIGESTS, Ledger
 from milp_lth.report.render import render
 from milp_lth.run import REPORT, TICKET, Run, sha256
 from milp_lth.solving import solve_chunks
 from milp_lth.ticket import Ticket
 from milp_lth.ticket_files import save_ticket
+from solvers.solve import judged
+from solvers.solver import nothing_known
 
 OnProgress = Callable[[int, int, float], None]
 """Called with the rows solved, the rows in all, and the worst error so far."""
@@ -48,7 +52,8 @@ def execute(
         figures = ledger.figures()
         if DIGESTS not in figures:
             with clock("draw"):
-                seconds = _solve(run, ledger, on_progress, should_stop)
+                solve_rows = _solve if run.settings.coupling() is None else _solve_coupled
+                seconds = solve_rows(run, ledger, on_progress, should_stop)
             with clock("assemble"):
                 ticket = run.assemble(ledger)
                 save_ticket(ticket, run.folder / TICKET)
@@ -66,6 +71,7 @@ def execute(
             ledger.put_figures(figures)
             write_report(run, ledger, ticket)
             ledger.put_figures({DIGESTS: run.digests(ledger)})
+            figures = ledger.figures()
     return {k: v for k, v in figures.items() if k != DIGESTS} | {"out": str(run.folder)}
 
 
@@ -132,4 +138,41 @@ def _solve(
             on_progress(done, run.reduction.num_rows, worst)
         if should_stop():
             raise KeyboardInterrupt
+    return seconds
+
+
+def _solve_coupled(
+    run: Run, ledger: Ledger, on_progress: OnProgress | None, should_stop: Callable[[], bool]
+) -> float:
+    """Solve and record all parts; what couples them cannot be taken up in the middle."""
+    coupling = run.settings.coupling()
+    assert coupling is not None
+    calibration = run.calibration().x if isinstance(coupling, DataAware) else None
+    done, worst, seconds = 0, 0.0, 0.0
+    stated: list[dict[str, Any]] = []
+    for solved in solve_coupled(
+        run.reduction,
+        coupling,
+        calibration,
+        run.settings.make_solver(),
+        time_limit=math.inf if run.settings.time_limit is None else run.settings.time_limit,
+    ):
+        part = run.reduction.parts[solved.part]
+        for start in range(0, len(part), run.chunk_rows):
+            stop = min(start + run.chunk_rows, len(part))
+            rows = part.instance(start, stop)
+            proposal = nothing_known(rows, solved.mask[start:stop])
+            share = solved.seconds * (stop - start) / len(part)
+            solution = judged(rows, proposal, solved.solver, share)
+            ledger.put(solved.part, start, stop, solution)
+            worst = max(worst, float(solution.error.max()))
+        done += len(part)
+        seconds += solved.seconds
+        if solved.stated not in stated:
+            stated.append(solved.stated)
+        if on_progress is not None:
+            on_progress(done, run.reduction.num_rows, worst)
+        if should_stop():
+            raise KeyboardInterrupt
+    ledger.put_figures({"coupling": stated})
     return seconds

@@ -10,7 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from instances.arrays import BoolArray
 from milp_lth.assembly import assemble
+from milp_lth.beside import beside_independent
+from milp_lth.calibration import load_calibration
 from milp_lth.evaluation import Evaluation, evaluate
 from milp_lth.ledger import ContradictionError, Ledger
 from milp_lth.narrower import narrower_tickets
@@ -62,8 +65,24 @@ class Run:
         self.reduction = reduce_for(self.settings, self.network, self.data.input_range)
         self.seconds_to_read = time.perf_counter() - began
 
+    def calibration(self) -> Data:
+        """Return the calibration inputs, see `load_calibration`."""
+        return load_calibration(self.settings.calibration, self.data)
+
     def assemble(self, ledger: Ledger) -> Ticket:
         """Put the recorded masks into the random network.
+
+        Raises
+        ------
+        ContradictionError
+            When what is recorded does not fit the problems.
+        ValueError
+            When not every row is recorded.
+        """
+        return assemble(self.reduction, self.masks(ledger))
+
+    def masks(self, ledger: Ledger) -> list[BoolArray]:
+        """Return the recorded masks of all parts.
 
         Raises
         ------
@@ -83,7 +102,7 @@ class Run:
             covered[chunk.part] += chunk.stop - chunk.start
         if covered != [len(p) for p in parts]:
             raise ValueError(f"{self.folder}: the run is not complete")
-        return assemble(self.reduction, masks)
+        return masks
 
     def evaluate(self, ticket: Ticket) -> Evaluation:
         """Measure `ticket` against the target on the run's data."""
@@ -121,10 +140,18 @@ class Run:
             },
             "layers": [asdict(layer) for layer in evaluation.layers],
             "widths": self._widths(evaluation),
-        }
+        } | self._beside(ledger)
+
+    def _beside(self, ledger: Ledger) -> dict[str, Any]:
+        """Return what coupling bought, where there is any."""
+        if self.settings.coupling() is None:
+            return {}
+        return {"beside": beside_independent(self.reduction, self.masks(ledger), self.data)}
 
     def _widths(self, evaluation: Evaluation) -> list[dict[str, Any]]:
         """Return what narrower tickets reach, and this one behind them."""
+        if self.settings.coupling() is not None:  # narrower ones would need a coupling of theirs
+            return []
         points = narrower_tickets(self.reduction, self.data)
         own = {
             "width": self.reduction.layers[0].drawn.width,

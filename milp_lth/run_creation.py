@@ -9,8 +9,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from instances.edge_budget import EdgeBudget
 from instances.files import write_atomically
+from instances.neurons import Neurons
 from milp_lth import __version__
+from milp_lth.calibration import load_calibration
+from milp_lth.coupled import DataAware, EdgeLimit
 from milp_lth.ledger import Ledger
 from milp_lth.network import Network, read_network
 from milp_lth.run import FORMAT, SETTINGS, TARGET, load_run_data, reduce_for, sha256
@@ -22,6 +26,7 @@ from milp_lth.targets.named import (
     is_data_folder,
     load_named_target,
 )
+from solvers.registry import available_solvers, get_solver
 
 LARGE_TARGET = 100 * 2**20
 """Bytes beyond which a target file is not copied into the folder."""
@@ -46,11 +51,16 @@ def create_run(settings: RunSettings, out: str | os.PathLike[str] | None = None)
     """
     if settings.data is not None and is_data_folder(settings.data):
         settings = replace(settings, data=os.path.abspath(settings.data))
-    settings.make_solver()
+    if settings.calibration is not None:
+        settings = replace(settings, calibration=os.path.abspath(settings.calibration))
+    _check_solver(settings)
     settings.make_device()
     network, data = _load(settings)
     reduction = reduce_for(settings, network, data.input_range)
     _check_fit(network, data)
+    calibration = None
+    if isinstance(settings.coupling(), DataAware):
+        calibration = load_calibration(settings.calibration, data)
     folder = _free_folder(Path(settings.target).stem) if out is None else Path(out)
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -67,13 +77,8 @@ def create_run(settings: RunSettings, out: str | os.PathLike[str] | None = None)
             "format": FORMAT,
             "settings": asdict(settings),
             "target": target,
-            "data": {
-                "name": data.name,
-                "split": data.split,
-                "num_inputs": len(data.x),
-                "input_range": list(data.input_range),
-                "digest": data.digest(),
-            },
+            "data": _described(data) | {"input_range": list(data.input_range)},
+            "calibration": None if calibration is None else _described(calibration),
             "chunk_rows": settings.chunk_rows(),
             "versions": _versions(),
         }
@@ -84,6 +89,32 @@ def create_run(settings: RunSettings, out: str | os.PathLike[str] | None = None)
     except OSError as error:
         raise ValueError(f"{folder}: cannot be written ({error.strerror or error})") from error
     return folder
+
+
+def _described(data: Data) -> dict[str, Any]:
+    return {
+        "name": data.name,
+        "split": data.split,
+        "num_inputs": len(data.x),
+        "digest": data.digest(),
+    }
+
+
+def _check_solver(settings: RunSettings) -> None:
+    """Refuse a solver that does not take what is asked, before anything is written."""
+    solver, coupling = settings.make_solver(), settings.coupling()
+    if solver is None or coupling is None:
+        return
+    if isinstance(coupling, EdgeLimit):
+        tiny: EdgeBudget | Neurons = EdgeBudget.tiny()
+    else:
+        tiny = replace(Neurons.tiny(), norm=coupling.norm)
+    if not solver.supports(tiny):
+        takers = [name for name in available_solvers() if get_solver(name).supports(tiny)]
+        raise ValueError(
+            f"solver {settings.solver} does not take the objective {settings.objective}: "
+            f"leave it out, or choose one of {', '.join(takers)}"
+        )
 
 
 def _load(settings: RunSettings) -> tuple[Network, Data]:

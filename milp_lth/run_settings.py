@@ -5,7 +5,8 @@ from dataclasses import dataclass, fields, replace
 
 import torch
 
-from instances.objectives import Objective, make_objective
+from instances.objectives import Closest, Objective, make_objective
+from milp_lth.coupled import Coupling, DataAware, EdgeLimit
 from milp_lth.solving import CHUNK_ROWS, SLOW_CHUNK_ROWS
 from milp_lth.source import Source
 from solvers.registry import REGISTRY, get_solver
@@ -32,6 +33,10 @@ class RunSettings:
     objective: str = "closest"
     tolerance: float | None = None
     size: int | None = None
+    budget: int | None = None
+    calibration: str | None = None
+    norm: str | None = None
+    ridge: float | None = None
     input_range: tuple[float, float] | None = None
     solver: str = AUTO
     time_limit: float | None = None
@@ -43,6 +48,7 @@ class RunSettings:
         if self.assignment is not None and self.construction != "two-layer":
             raise ValueError(f"--construction {self.construction} has no hidden units to assign")
         self.make_objective()
+        self.coupling()
         if self.time_limit is not None and not self.time_limit > 0:
             raise ValueError(f"time limit {self.time_limit}: give a number of seconds above 0")
         if self.input_range is not None:
@@ -56,8 +62,36 @@ class RunSettings:
         """Return what the random network is drawn from."""
         return Source(seed=self.seed, width=self.width, construction=self.construction)
 
+    def coupling(self) -> Coupling | None:
+        """Return what couples the weights, if anything does."""
+        self._check_belonging()
+        if self.objective == "budget":
+            if self.budget is None:
+                raise ValueError("--objective budget needs a --budget: the most edges to keep")
+            return EdgeLimit(self.budget)
+        if self.objective != "data-aware":
+            return None
+        if self.norm not in (None, "1", "2", "inf"):
+            raise ValueError(f"--norm {self.norm}: choose 1, 2 or inf")
+        ridge = DataAware.ridge if self.ridge is None else self.ridge
+        return DataAware(float(self.norm or 2), ridge)
+
+    def _check_belonging(self) -> None:
+        """Refuse options of another objective."""
+        belongs = {
+            "budget": "budget", "calibration": "data-aware", "norm": "data-aware",
+            "ridge": "data-aware",
+        }  # fmt: skip
+        for name, objective in belongs.items():
+            if getattr(self, name) is not None and self.objective != objective:
+                raise ValueError(f"--{name} belongs to --objective {objective}")
+
     def make_objective(self) -> Objective:
-        """Return what is asked of every weight."""
+        """Return what is asked of every weight; where they are coupled, what each is judged by."""
+        if self.objective in ("budget", "data-aware"):
+            if self.tolerance is not None or self.size is not None:
+                raise ValueError(f"--objective {self.objective} takes no --tolerance and no --size")
+            return Closest()
         return make_objective(self.objective, tolerance=self.tolerance, size=self.size)
 
     def make_solver(self) -> Solver | None:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from instances.philox import Stream, uniform
+from milp_lth.coupled import DataAware
+from milp_lth.coupled_check import check_coupling
 from milp_lth.ledger import DIGESTS, Chunk, ContradictionError, Ledger
 from milp_lth.run import TARGET, TICKET, Run
 from milp_lth.ticket import Ticket
@@ -60,6 +62,7 @@ def check_run(
             problems += _check_rows(run, chunks)
         if not problems:
             problems += _check_figures(run, ledger, ticket)
+            problems += check_coupling(run, ledger)
             problems += _check_proofs(run, chunks, every_row, on_row)
         problems += _check_digests(run, ledger)
     return problems
@@ -71,6 +74,11 @@ def _check_inputs(run: Run) -> Iterator[str]:
         yield f"the data {run.data.name!r} are not those the run was evaluated on"
     if run.stated["data"].get("num_inputs") != len(run.data.x):
         yield "the recorded number of inputs is not that of the data"
+    if isinstance(run.settings.coupling(), DataAware):
+        described = run.stated.get("calibration")
+        known = described.get("digest") if isinstance(described, dict) else None
+        if run.calibration().digest() != known:
+            yield "the calibration inputs are not those the run looked at"
 
 
 def _check_ticket(run: Run, ledger: Ledger, ticket: Ticket) -> Iterator[str]:
@@ -136,9 +144,8 @@ def _check_figures(run: Run, ledger: Ledger, ticket: Ticket) -> Iterator[str]:
             yield f"the figure {name} is not recorded"
             continue
         for where, a, b in _leaves(name, true, recorded[name]):
-            measured = where.startswith("ticket.") and where.rsplit(".")[-1].endswith(
-                ("error", "logit")
-            )
+            measured = where.startswith(("ticket.", "beside.")) and "_error" in where
+            measured |= where.startswith("ticket.") and where.endswith("logit")
             if a != b and not (measured and _close(a, b, slack)):
                 yield f"the recorded {where} is {b}, but it is {a}"
 

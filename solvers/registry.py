@@ -139,6 +139,71 @@ REGISTRY: dict[str, Entry] = {
         "tabu search over flips and exchanges",
         batched=True,
     ),
+    # coupled programs
+    "budget": Entry(
+        "solvers.exact.budget:Budget",
+        "numba",
+        True,
+        "fronts of all weights and a knapsack over them; edge budgets, to whole networks",
+    ),
+    "sphere": Entry(
+        "solvers.exact.sphere:Sphere",
+        "numba",
+        True,
+        "sphere decoding; data-aware neurons in norm 2, to some hundred candidates",
+    ),
+    "lns": Entry(
+        "solvers.heuristic.lns:Lns",
+        "numba",
+        False,
+        "pairs of weights freed and solved, from many places; data-aware neurons, any norm",
+    ),
+    "error-feedback": Entry(
+        "solvers.heuristic.error_feedback:ErrorFeedback",
+        "torch",
+        False,
+        "one pass in nearest-plane order; layers of data-aware neurons, CPU or GPU",
+        batched=True,
+    ),
+    "coordinate-descent": Entry(
+        "solvers.heuristic.coordinate_descent:CoordinateDescent",
+        "torch",
+        False,
+        "error feedback, then every weight solved again; layers of data-aware neurons",
+        batched=True,
+    ),
+    "unit-sets": Entry(
+        "solvers.exact.unit_sets:UnitSets",
+        "numba",
+        True,
+        "shared units: all sets of up to 28 units at once; exact to the last bit",
+        batched=True,
+    ),
+    "shared-units": Entry(
+        "solvers.heuristic.shared_units:SharedUnitsSearch",
+        "numba",
+        False,
+        "shared units: drops and exchanges for all blocks at once; a bound that is seldom met",
+        batched=True,
+    ),
+    "enumerate": Entry(
+        "solvers.exact.enumerate_masks:EnumerateMasks",
+        "numpy",
+        True,
+        "every mask of few candidates, of any problem class: an oracle",
+    ),
+    "flips": Entry(
+        "solvers.heuristic.flips:Flips",
+        "torch",
+        False,
+        "tabu search over flips of edges of arbitrary sources, CPU or GPU",
+    ),
+    "popup": Entry(
+        "solvers.heuristic.popup:Popup",
+        "torch",
+        False,
+        "score training in the style of edge-popup, of arbitrary sources, CPU or GPU",
+    ),
 }
 
 

@@ -4,15 +4,26 @@ from instances.instance import Instance
 from solvers.registry import get_solver
 from solvers.solver import Solver
 
+PREFERRED = ("mitm", "budget", "unit-sets", "shared-units", "sphere", "cp-sat", "scip")
+
 
 def select(instance: Instance) -> Solver:
-    """Return meet-in-the-middle where it can take the instance, else CP-SAT.
+    """Return the first of `PREFERRED` that can take the instance.
 
     >>> from instances.generate import uniform_family
     >>> select(uniform_family(1, 21))
     MeetInTheMiddle(threads=0)
 
-    CP-SAT may need very long beyond 48 candidates: give it a time limit.
+    Exact solvers may need very long beyond what they are made for, such as CP-SAT beyond 48
+    candidates: give a time limit.
+
+    Raises
+    ------
+    ValueError
+        When no solver can.
     """
-    mitm = get_solver("mitm")
-    return mitm if mitm.supports(instance) else get_solver("cp-sat")
+    for name in PREFERRED:
+        solver = get_solver(name)
+        if solver.supports(instance):
+            return solver
+    raise ValueError(f"no solver takes {instance.task}")

@@ -20,12 +20,9 @@ import time
 from importlib import import_module
 from typing import Any, BinaryIO
 
-import numpy as np
-
 from instances.arrays import BoolArray
-from instances.files import from_fields, to_fields
+from instances.files import CLASSES, from_fields, to_fields
 from instances.instance import Instance
-from instances.subset_sum import SubsetSum
 from solvers.frames import proposal_arrays, proposal_from, read_frame, write_frame
 from solvers.memory import end_children, resident_bytes
 from solvers.solver import OnEvent, Proposal, Solver, nothing_known, put_rows
@@ -249,7 +246,10 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
 
 def _warm_up(solver: Solver) -> None:
     """Solve something tiny, so that imports and compilation are not on the clock."""
-    solver.propose(SubsetSum(np.array([[0.5, 0.25]]), np.array([0.7])), 10.0)
+    for problem_class in CLASSES.values():
+        tiny = problem_class.tiny()
+        if solver.supports(tiny):
+            solver.propose(tiny, 10.0)
 
 
 def _die_with(owner: int) -> None:

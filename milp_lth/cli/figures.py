@@ -6,7 +6,7 @@ from typing import Any
 def figure_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what is worth knowing about a run, line by line: name and value."""
     edges, ticket, weights = figures["edges"], figures["ticket"], figures["weights"]
-    return [
+    rows = [
         ("accuracy, target → ticket", _accuracies(figures)),
         ("agreement with the target", f"{100 * ticket['agreement']:.2f} %"),
         (
@@ -34,6 +34,27 @@ def figure_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
             "seconds, solving / in all",
             f"{figures['seconds']['solve']:.2f} / {figures['seconds']['total']:.2f}",
         ),
+    ]
+    if "beside" in figures:
+        rows += _beside(**figures["beside"])
+    return rows
+
+
+def _beside(coupled: dict[str, Any], independent: dict[str, Any]) -> list[tuple[str, str]]:
+    """Say what independent sums of the same source would have given."""
+    ratios = [
+        f"{(one / other) ** 2:.3g}" if other else "∞"
+        for one, other in zip(independent["output_errors"], coupled["output_errors"], strict=True)
+    ]
+    accuracy = independent["accuracy"]
+    reached = "" if accuracy is None else f"accuracy {100 * accuracy:.2f} %, "
+    return [
+        (
+            "independent sums instead",
+            f"{reached}agreement {100 * independent['agreement']:.2f} %, "
+            f"{independent['per_weight']:.2f} per weight",
+        ),
+        ("their squared output errors", f"{', '.join(ratios)} times ours, by layer"),
     ]
 
 

@@ -13,23 +13,67 @@ as_json = click.option(
 )
 
 
-def objective_options(function: F) -> F:
-    """Add --objective, --tolerance and --size."""
+def coupling_options(function: F) -> F:
+    """Add what belongs to the objectives budget and data-aware."""
     for option in (
-        click.option("--size", type=int, metavar="K", help="How many candidates fixed-size keeps."),
         click.option(
-            "--tolerance", type=float, metavar="E", help="Error up to which a weight counts as met."
+            "--ridge",
+            type=float,
+            metavar="R",
+            help="data-aware: what weights' own errors count beside their outputs', as a fraction "
+            "of the inputs' size. [default: 0.1]",
         ),
         click.option(
-            "--objective",
-            type=click.Choice(["closest", "sparsest", "fixed-size"]),
-            default="closest",
-            show_default=True,
-            help="Least error; fewest kept within the tolerance; or least error with SIZE kept.",
+            "--norm",
+            type=click.Choice(["1", "2", "inf"]),
+            help="data-aware: of the outputs' errors. [default: 2]",
         ),
+        click.option(
+            "--calibration",
+            metavar="FILE",
+            help="data-aware: inputs, as .npy, or .npz or .safetensors with the key x. "
+            "[default: the training part of the data]",
+        ),
+        click.option("--budget", type=int, metavar="K", help="budget: edges to keep in V at most."),
     ):
         function = option(function)
     return function
+
+
+def objective_options(*coupled: str) -> Callable[[F], F]:
+    """Add --objective, with `coupled` among its choices, --tolerance and --size."""
+
+    def add(function: F) -> F:
+        for option in (
+            click.option(
+                "--size", type=int, metavar="K", help="How many candidates fixed-size keeps."
+            ),
+            click.option(
+                "--tolerance",
+                type=float,
+                metavar="E",
+                help="Error up to which a weight counts as met.",
+            ),
+            click.option(
+                "--objective",
+                type=click.Choice(["closest", "sparsest", "fixed-size", *coupled]),
+                default="closest",
+                show_default=True,
+                help="Least error; fewest kept within the tolerance; least error with SIZE kept"
+                + _MEANINGS * bool(coupled)
+                + ".",
+            ),
+        ):
+            function = option(function)
+        return function
+
+    return add
+
+
+_MEANINGS = (
+    "; least total error within a BUDGET of edges; or least error of every layer's outputs on "
+    "calibration inputs"
+)
 
 
 def print_json(value: Any) -> None:

@@ -50,6 +50,74 @@ def pensia2020(weights: str, data: str, seeds: int, out: Path, as_json: bool) ->
     return OK if all(row["verified"] is not False for row in rows) else UNVERIFIED
 
 
+@command.command(name="smallest-source")
+@click.option(
+    "--target",
+    type=click.Choice(["abs", "and", "xor", "max"]),
+    default="max",
+    show_default=True,
+    help="The function to be contained.",
+)
+@click.option(
+    "--hidden",
+    default="8,16,24,28,6x6,8x8",
+    show_default=True,
+    metavar="SIZES",
+    help="Hidden units of the random networks; 6x6 is two layers of six.",
+)
+@click.option("--seeds", type=int, default=20, show_default=True, help="Networks of each size.")
+@click.option(
+    "--tolerance", type=float, default=0.05, show_default=True, help="Largest error of an output."
+)
+@click.option(
+    "--scale", type=float, default=4.0, show_default=True, help="Of the last layer's weights."
+)
+@click.option(
+    "--solver",
+    default="cp-sat",
+    show_default=True,
+    help="Who decides where heuristics find no mask.",
+)
+@click.option(
+    "--time-limit", type=float, default=5.0, show_default=True, help="Its seconds for a network."
+)
+@as_json
+def smallest_source(
+    target: str,
+    hidden: str,
+    seeds: int,
+    tolerance: float,
+    scale: float,
+    solver: str,
+    time_limit: float,
+    as_json: bool,
+) -> int:
+    """See how large a random network must be to contain a tiny function.
+
+    Masks on every layer, no block structure. Each network gets a mask, or a proof that there is
+    none.
+    """
+    from milp_lth.cli.main import OK
+    from milp_lth.cli.progress import Progress
+    from milp_lth.reproduce.smallest_source import SmallestSource
+
+    question = SmallestSource(target, _sizes(hidden), seeds, tolerance, scale, solver, time_limit)
+    with Progress("steps", quiet=as_json) as progress:
+        rows = list(question.rows(progress))
+    if as_json:
+        print_json({"rows": rows})
+    else:
+        _print_sources(rows)
+    return OK
+
+
+def _sizes(text: str) -> tuple[tuple[int, ...], ...]:
+    try:
+        return tuple(tuple(int(h) for h in size.split("x")) for size in text.split(","))
+    except ValueError as error:
+        raise ValueError(f"hidden sizes {text!r}: give some like 8,16,6x6") from error
+
+
 class _Steps:
     """Tells what begins, and about how long the rest will take."""
 
@@ -78,3 +146,15 @@ def _print(rows: list[dict[str, Any]]) -> None:
     console.print(table)
     for sentence in notes(rows):
         console.print(sentence, highlight=False)
+
+
+def _print_sources(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from milp_lth.reproduce.smallest_source import COLUMNS, cells
+
+    table = Table(*COLUMNS.values(), box=None, padding=(0, 1, 0, 0))
+    for row in rows:
+        table.add_row(*cells(row))
+    Console().print(table)

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from milp_lth.cli.options import as_json, objective_options, print_json
+from milp_lth.cli.options import as_json, coupling_options, objective_options, print_json
 
 
 @click.command(name="run")
@@ -39,7 +39,8 @@ from milp_lth.cli.options import as_json, objective_options, print_json
     help="Which input a hidden unit keeps: the one that suits it, or the next in line. "
     "[default: matched]",
 )
-@objective_options
+@objective_options("budget", "data-aware")
+@coupling_options
 @click.option(
     "--input-range",
     nargs=2,

@@ -6,6 +6,8 @@ import click
 
 from milp_lth.cli.options import as_json, print_json
 
+_LONG = 200
+
 
 @click.command(name="solvers")
 @as_json
@@ -42,7 +44,10 @@ def command(as_json: bool) -> None:
             available,
             str(row["summary"]),
         )
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = _LONG  # whoever reads it searches it, line by line
+    console.print(table)
 
 
 def _finite(tolerance: float) -> float | None:

@@ -90,10 +90,11 @@ class Comparison:
     def __init__(
         self, asked: Asked, folder: Path, solvers: dict[str, Solver] | None = None
     ) -> None:
-        if solvers is None:
-            solvers = {name: get_solver(name) for name in asked.solvers or available_solvers()}
-        self.asked, self.folder, self.solvers = asked, folder, solvers
         self.problems = load_problems(asked.instances, asked.rows)
+        if solvers is None:
+            names = asked.solvers or _who_take(self.problems)
+            solvers = {name: get_solver(name) for name in names}
+        self.asked, self.folder, self.solvers = asked, folder, solvers
         if folder.exists() and (
             not folder.is_dir() or (any(folder.iterdir()) and not (folder / FILE).exists())
         ):
@@ -190,6 +191,21 @@ class Comparison:
                     batch, solver, worker, latency=latency, threads=self.asked.threads
                 )
                 store.put_batch(set_name, name, rate)
+
+
+def _who_take(problems: Sequence[Problem]) -> list[str]:
+    """Return the available solvers that take every row of a task."""
+    tasks: dict[str, list[Problem]] = {}
+    for problem in problems:
+        tasks.setdefault(problem.task, []).append(problem)
+    return [
+        name
+        for name in available_solvers()
+        if any(
+            all(get_solver(name).supports(problem.instance) for problem in rows)
+            for rows in tasks.values()
+        )
+    ]
 
 
 def _together(problems: Sequence[Problem]) -> SubsetSum | None:

@@ -173,3 +173,15 @@ def seconds_by_phase(seconds: dict[str, float]) -> go.Figure:
     figure.update_xaxes(title="seconds")
     figure.update_yaxes(autorange="reversed", automargin=True)
     return figure.update_layout(LAYOUT | {"height": 120 + 36 * len(labels)})
+
+
+def coupled_beside_independent(found: dict[str, dict[str, Any]], layers: list[str]) -> go.Figure:
+    """Draw both tickets' errors: of the weights, and of every layer's outputs."""
+    labels = ["weights, median", *(f"outputs of {name}, rms" for name in layers)]
+    figure = go.Figure()
+    for name, colour in (("independent", PRUNED), ("coupled", KEPT)):
+        errors = [found[name]["median_error"], *found[name]["output_errors"]]
+        figure.add_bar(name=name, x=labels, y=errors, marker_color=colour)
+    figure.update_yaxes(title="error", type="log", dtick=1, exponentformat="power")
+    legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
+    return figure.update_layout(LAYOUT, barmode="group", legend=legend)

@@ -14,6 +14,7 @@ from milp_lth.report.gadget import gadget
 from milp_lth.report.page import embedded, page
 from milp_lth.report.plots import (
     accuracy_by_width,
+    coupled_beside_independent,
     edges_per_layer,
     error_by_candidates,
     error_histogram,
@@ -39,6 +40,9 @@ def render(run: Run, ledger: Ledger, ticket: Ticket) -> str:
         "gadget": gadget_drawing(graph := _gadget(run, ledger)),
         "seconds": seconds_by_phase(_phases(figures["seconds"])),
     }
+    if "beside" in figures:
+        names = [layer.name for layer in run.network.layers]
+        plots["beside"] = coupled_beside_independent(figures["beside"], names)
     if figures["widths"]:
         plots["widths"] = accuracy_by_width(
             [point["width"] for point in figures["widths"]],
@@ -92,6 +96,9 @@ def _asked(run: Run) -> dict[str, Any]:
         asked["tolerance"] = f"{settings.tolerance:g}"
     if settings.size is not None:
         asked["size"] = settings.size
+    for name in ("budget", "calibration", "norm", "ridge"):
+        if getattr(settings, name) is not None:
+            asked[name] = getattr(settings, name)
     if settings.time_limit is not None:
         asked["time limit"] = f"{settings.time_limit:g} s"
     return asked

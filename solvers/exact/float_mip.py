@@ -23,6 +23,12 @@ _SIZE = 1e4
 """What the absolute numbers of a row add up to once it is scaled: with tolerances of 1e-10 their
 ratio is some 50 times the rounding of a double. More only made solvers fail on their own checks."""
 
+_SQUARED_SIZE = 1e2
+"""The same where squares are added up: theirs spans twice the orders of magnitude."""
+
+_SQUARED_MARGIN = 1e-6
+"""What a bound on a sum of squares is lowered by, relative to it or to 1, before the root."""
+
 _COUNT_MARGIN = 1e-6
 """What a bound on a count is lowered by before it is rounded up."""
 
@@ -65,7 +71,7 @@ def propose_row(
     size = milp.size
     trusted = math.isfinite(tolerance)
     slack = tolerance * size if trusted else 0.0
-    factor = _factor(size) if trusted else 1.0
+    factor = _factor(size, _SQUARED_SIZE if milp.squared else _SIZE) if trusted else 1.0
     hint = None if start is None else start[b]
     best = _Best(row, hint, None if on_event is None else lambda part: on_event(b, part))
 
@@ -78,8 +84,9 @@ def propose_row(
         for x in answer.points:
             best.take(program.mask(x))
         if program.squared:
+            bound = answer.bound - _SQUARED_MARGIN * max(1.0, abs(answer.bound))
             answer = answer._replace(
-                objective=_root(answer.objective), bound=_root(max(answer.bound, 0.0))
+                objective=_root(answer.objective), bound=_root(max(bound, 0.0))
             )
         return answer._replace(objective=answer.objective / weight, bound=answer.bound / weight)
 
@@ -130,11 +137,11 @@ def _proposal(mask: BoolArray, bound: float, answer: Answer) -> Proposal:
     return Proposal(mask[None, :].copy(), np.array([bound]), reported, {})
 
 
-def _factor(size: float) -> float:
-    """Return the power of two that brings `size` to about `_SIZE`."""
+def _factor(size: float, wanted: float) -> float:
+    """Return the power of two that brings `size` to about `wanted`."""
     if not 0 < size < math.inf:
         return 1.0
-    return 2.0 ** min(1000, round(math.log2(_SIZE) - math.log2(size)))
+    return 2.0 ** min(1000, round(math.log2(wanted) - math.log2(size)))
 
 
 def _scaled(milp: MILP, factor: float) -> tuple[MILP, float]:

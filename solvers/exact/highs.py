@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from instances.arrays import BoolArray
 from instances.instance import Instance
+from instances.milp import MILP
 from solvers.exact import mathopt
 from solvers.solver import OnEvent, Proposal
 
@@ -70,8 +71,8 @@ class Highs:
         """Solve row by row, each with its share of the time that is left."""
         return mathopt.propose(self, instance, time_limit, start=start, on_event=on_event)
 
-    def configure(self, parameters: Any) -> None:
-        """Write the settings into MathOpt's ``SolveParameters``."""
+    def configure(self, parameters: Any, milp: MILP) -> None:
+        """Write the settings for a program into MathOpt's ``SolveParameters``."""
         parameters.highs.int_options["threads"] = self.threads  # MathOpt's own field is refused
         if self.seed:
             parameters.random_seed = self.seed

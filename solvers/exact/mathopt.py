@@ -40,8 +40,8 @@ class Backend(Protocol):
         """What its bounds are lowered by, relative to the size of a row; infinite: untuned."""
         ...
 
-    def configure(self, parameters: Any) -> None:
-        """Write its settings into MathOpt's ``SolveParameters``."""
+    def configure(self, parameters: Any, milp: MILP) -> None:
+        """Write its settings for a program into MathOpt's ``SolveParameters``."""
         ...
 
 
@@ -84,7 +84,7 @@ def _run(
     parameters = mathopt.SolveParameters()
     if math.isfinite(seconds):
         parameters.time_limit = timedelta(seconds=max(seconds, 1e-3))
-    backend.configure(parameters)
+    backend.configure(parameters, milp)
     hints = []
     if start is not None:
         kept = {x[j]: float(start[k]) for k, j in enumerate(milp.mask_columns)}

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from instances.arrays import BoolArray
 from instances.instance import Instance
+from instances.milp import MILP
 from solvers.exact import mathopt
 from solvers.exact.clash import import_mathopt
 from solvers.solver import OnEvent, Proposal
@@ -68,16 +69,18 @@ class Scip:
         """Solve row by row, each with its share of the time that is left."""
         return mathopt.propose(self, instance, time_limit, start=start, on_event=on_event)
 
-    def configure(self, parameters: Any) -> None:
-        """Write the settings into MathOpt's ``SolveParameters``."""
+    def configure(self, parameters: Any, milp: MILP) -> None:
+        """Write the settings for a program into MathOpt's ``SolveParameters``."""
         parameters.threads = self.threads
         parameters.gscip.bool_params["misc/catchctrlc"] = False  # Ctrl-C is the caller's
         if self.seed:
             parameters.random_seed = self.seed
         if self.tuned:
             parameters.relative_gap_tolerance = parameters.absolute_gap_tolerance = 0.0
-            parameters.gscip.real_params.update(_TUNED)
             emphasis = import_mathopt().Emphasis
+            if milp.squared:  # tighter tolerances end in numerical troubles, and cuts are the bound
+                return
+            parameters.gscip.real_params.update(_TUNED)
             parameters.heuristics = emphasis.LOW
             if not self.cuts:
                 parameters.cuts = emphasis.OFF

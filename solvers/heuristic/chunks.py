@@ -8,6 +8,7 @@ import numpy as np
 
 from instances.arrays import BoolArray
 from instances.subset_sum import SubsetSum
+from solvers.heuristic.devices import find_device
 from solvers.heuristic.rows import Rows
 from solvers.solver import OnEvent, Proposal, nothing_known, put_rows
 
@@ -50,9 +51,8 @@ def propose_in_chunks(
 
     deadline = time.monotonic() + time_limit
     whole = nothing_known(instance, start)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    step = rows_at_once(numbers_per_row, torch.device(device))
+    where = find_device(device)
+    step = rows_at_once(numbers_per_row, where)
     for first in range(0, len(instance), step):
         if time.monotonic() > deadline:
             break
@@ -60,7 +60,7 @@ def propose_in_chunks(
         given = None if start is None else start[first : first + step]
         proposal = nothing_known(part, given)
         if instance.num_candidates:
-            rows = Rows.load(part, device)
+            rows = Rows.load(part, str(where))
             begin = None if given is None else torch.tensor(given, device=rows.a.device)
             chosen = masks(rows, begin, deadline) & rows.free
             proposal.mask[:] = chosen.cpu().numpy()

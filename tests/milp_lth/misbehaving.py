@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from instances.subset_sum import SubsetSum
 from solvers.solver import Proposal, Reported, nothing_known
 
 _FATAL_ROW = 0.25  # rows whose target is below this are those it misbehaves on
@@ -21,7 +22,7 @@ class Misbehaving:
     tolerance: ClassVar[float] = 0.0
 
     def supports(self, instance) -> bool:  # type: ignore[no-untyped-def]
-        return True
+        return isinstance(instance, SubsetSum)
 
     def propose(self, instance, time_limit, *, start=None, on_event=None) -> Proposal:  # type: ignore[no-untyped-def]
         whole = nothing_known(instance, start)

@@ -201,4 +201,4 @@ def test_solvers_are_frozen_values_that_know_their_names(name: str) -> None:
     assert solver_name(solver) == name
     fields = dataclasses.fields(solver)  # type: ignore[arg-type]
     with pytest.raises(dataclasses.FrozenInstanceError):
-        setattr(solver, fields[0].name, None)
+        setattr(solver, fields[0].name if fields else "anything", None)

@@ -1,0 +1,232 @@
+"""Runs whose weights are coupled: by a budget of edges, and by what they do to data."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from milp_lth import Source, assemble, evaluate, load_named_target, reduce
+from milp_lth.calibration import load_calibration
+from milp_lth.cli import main as cli
+from milp_lth.coupled import DataAware, EdgeLimit
+from milp_lth.coupled_solving import budget_problem, solve_coupled
+from milp_lth.data_aware import output_errors, solve_layers
+from milp_lth.ledger import Ledger
+from milp_lth.run_settings import RunSettings
+from milp_lth.solving import solve_masks
+from milp_lth.targets.data import Data
+from milp_lth.targets.named import load_data
+from milp_lth.verification import check_run
+from solvers.registry import get_solver
+from solvers.solve import solve
+
+
+@pytest.mark.parametrize(
+    ("options", "inputs"),
+    [({"construction": "direct", "width": 6}, (0.0, 1.0)), ({"width": 8}, (0.0, 1.0)),
+     ({"width": 16}, (-1.0, 1.0))],
+)  # fmt: skip
+def test_data_aware_layers_are_closer_on_data_that_neither_saw(
+    options: dict[str, object], inputs: tuple[float, float]
+) -> None:
+    target, data = load_named_target("digits-mlp")
+    calibration = load_data("digits", training=True).x
+    reduction = reduce(target, Source(**options), input_range=inputs)  # type: ignore[arg-type]
+    layers = list(solve_layers(reduction, DataAware(), calibration))
+    masks = [mask for layer in layers for mask in layer.masks]
+    alone = solve_masks(reduction)
+    coupled, independent = (output_errors(reduction, m, data.x) for m in (masks, alone))
+    assert all(c < i / 1.5 for c, i in zip(coupled, independent, strict=True))
+    ticket = assemble(reduction, masks)
+    off = (ticket.double()(data.x.double()) - target.double()(data.x.double())).square().mean()
+    assert float(off.sqrt()) == pytest.approx(coupled[-1], rel=1e-4)
+    found = output_errors(reduction, masks, calibration)
+    assert [layer.calibration_error for layer in layers] == pytest.approx(found, rel=1e-9)
+
+
+def test_biases_are_among_the_weights() -> None:
+    torch.manual_seed(0)
+    target = torch.nn.Sequential(torch.nn.Linear(5, 9), torch.nn.ReLU(), torch.nn.Linear(9, 3))
+    x = torch.randn(300, 5)
+    reduction = reduce(target, Source(width=(16, 8)))
+    masks = [m for layer in solve_layers(reduction, DataAware(), x) for m in layer.masks]
+    ticket, alone = (assemble(reduction, m) for m in (masks, solve_masks(reduction)))
+    fresh = torch.randn(300, 5)
+    errors = [(t(fresh) - target(fresh)).square().mean() for t in (ticket, alone)]
+    assert errors[0] < errors[1] / 2
+
+
+@pytest.mark.parametrize("norm", [1.0, float("inf")])
+def test_other_norms_have_a_solver(norm: float) -> None:
+    target = torch.nn.Linear(4, 3)
+    x = torch.randn(30, 4)
+    reduction = reduce(target, Source(width=5, construction="direct"))
+    (layer,) = solve_layers(reduction, DataAware(norm), x)
+    assert layer.solution.solver == "lns"
+    alone = solve_masks(reduction)[0].reshape(3, -1)
+    assert (layer.solution.objective <= layer.solution.instance.evaluate(alone)[0]).all()
+
+
+def test_bad_calibration_is_refused(tmp_path: Path) -> None:
+    reduction = reduce(torch.nn.Linear(4, 3), Source(width=5, construction="direct"))
+    for x, message in ((torch.zeros(0, 4), "at least one"), (torch.full((3, 4), torch.nan), "NaN")):
+        with pytest.raises(ValueError, match=message):
+            list(solve_layers(reduction, DataAware(), x))
+    with pytest.raises(ValueError, match="calibration inputs"):
+        list(solve_coupled(reduction, DataAware()))
+    data = Data("mine", "held out", torch.zeros(2, 4), None, (0.0, 1.0))
+    for name, x, message in (
+        ("narrow.npy", np.zeros((5, 3)), "give shape"), ("flat.npy", np.zeros(4), "give shape"),
+        ("empty.npy", np.zeros((0, 4)), "one sample"), ("nan.npy", np.full((5, 4), np.nan), "NaN"),
+        ("below.npy", np.full((5, 4), -1.0), "negative"),
+    ):  # fmt: skip
+        np.save(tmp_path / name, x)
+        with pytest.raises(ValueError, match=message):
+            load_calibration(str(tmp_path / name), data)
+    (tmp_path / "broken.npz").write_bytes(b"no archive")
+    np.savez(tmp_path / "other.npz", y=np.zeros((5, 4)))
+    for name, message in (("broken.npz", "not a whole"), ("other.npz", "key 'x'"),
+                          ("absent.npy", "No such file"), ("text.csv", "give .npy")):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            load_calibration(str(tmp_path / name), data)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors"])
+def test_calibration_comes_from_files(suffix: str, tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    x, path = np.random.default_rng(0).random((6, 4)), tmp_path / f"x{suffix}"
+    if suffix == ".npy":
+        np.save(path, x)
+    elif suffix == ".npz":
+        np.savez(path, x=x)
+    else:
+        save_file({"x": x}, path)
+    data = Data("mine", "held out", torch.zeros(2, 4), None, (0.0, 1.0))
+    assert np.allclose(load_calibration(str(path), data).x, x)
+
+
+def test_a_budget_of_edges_is_kept_and_its_optimum_proven() -> None:
+    target, data = load_named_target("digits-mlp")
+    reduction = reduce(
+        target, Source(width=16, construction="direct"), input_range=data.input_range
+    )
+    last = np.inf
+    for size in (500, 2000, 8000):
+        limit = EdgeLimit(size)
+        parts = list(solve_coupled(reduction, limit))
+        masks = [part.mask for part in parts]
+        assert sum(int(mask.sum()) for mask in masks) <= size
+        assert parts[0].stated["status"] == "OPTIMAL"
+        assert parts[0].stated["total_error"] < last
+        last = parts[0].stated["total_error"]
+        ticket = assemble(reduction, masks)
+        assert ticket.edges()["kept_v"] <= size
+    problem = budget_problem(reduction, EdgeLimit(10**9))
+    free = solve(problem)
+    alone = np.concatenate(solve_masks(reduction))
+    assert free.objective[0] == pytest.approx(problem.evaluate(alone.reshape(1, -1))[0][0])
+
+
+def run(*arguments: str) -> int:
+    return cli._run(["run", *arguments])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--objective", "data-aware", "--width", "8"),
+        ("--objective", "data-aware", "--width", "5", "--construction", "direct", "--norm", "2",
+         "--ridge", "0.05", "--solver", "error-feedback"),
+        ("--objective", "budget", "--budget", "2500", "--construction", "direct", "--width", "12"),
+        ("--objective", "budget", "--budget", "2500", "--width", "16"),
+    ],
+)  # fmt: skip
+def test_a_run_is_recorded_checked_and_shown(
+    arguments: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*arguments, "--out", str(tmp_path / "run"), "--json") == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert check_run(tmp_path / "run") == []
+    coupled, independent = figures["beside"]["coupled"], figures["beside"]["independent"]
+    assert coupled["accuracy"] == figures["ticket"]["accuracy"]
+    assert coupled["kept_v"] == figures["edges"]["kept_v"]
+    if "budget" in arguments:
+        assert figures["edges"]["kept_v"] <= 2500 < independent["kept_v"]
+        assert figures["coupling"][0]["status"] == "OPTIMAL"
+    else:
+        assert coupled["output_errors"][0] < independent["output_errors"][0] / 1.5
+        assert len(figures["coupling"]) == 2
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "What coupling bought" in page
+    assert cli._run(["report", str(tmp_path / "run")]) == 0
+    assert (tmp_path / "run" / "report.html").read_text() == page
+
+
+def test_what_is_said_of_the_coupling_is_checked(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert run("--objective", "budget", "--budget", "900", "--construction", "direct",
+               "--width", "8", "--out", str(out)) == 0  # fmt: skip
+    with Ledger(out) as ledger:
+        stated = ledger.figures()["coupling"]
+        for change, message in (
+            ({"total_error": 0.0}, "total error"), ({"status": "INFEASIBLE"}, "status"),
+            ({"bound": 1e9}, "status"),
+        ):  # fmt: skip
+            ledger.put_figures({"coupling": [stated[0] | change]})
+            assert any(message in problem for problem in check_run(out))
+        ledger.put_figures({"coupling": 3})
+        assert any("not recorded" in problem for problem in check_run(out))
+
+
+def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
+    from milp_lth.execution import execute
+    from milp_lth.run import Run
+    from milp_lth.run_creation import create_run
+
+    settings = RunSettings(objective="data-aware", width=6, construction="direct")
+    whole, stopped = (create_run(settings, tmp_path / name) for name in ("whole", "stopped"))
+    execute(Run(whole))
+    with pytest.raises(KeyboardInterrupt):
+        execute(Run(stopped), should_stop=lambda: True)
+    execute(Run(stopped))
+    one, two = ((folder / "ticket.safetensors").read_bytes() for folder in (whole, stopped))
+    assert one == two
+    assert check_run(stopped) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--objective", "budget"), "needs a --budget"),
+        (("--objective", "budget", "--budget", "-3"), "0 edges or more"),
+        (("--budget", "30"), "belongs to --objective budget"),
+        (("--norm", "1"), "belongs to --objective data-aware"),
+        (("--objective", "budget", "--budget", "9", "--tolerance", "0.1"), "no --tolerance"),
+        (("--objective", "data-aware", "--ridge", "-1"), "not negative"),
+        (("--objective", "data-aware", "--calibration", "absent.npy"), "No such file"),
+        (("--objective", "data-aware", "--solver", "mitm"), "choose one of .*lns"),
+        (("--objective", "budget", "--budget", "9", "--solver", "greedy"), "budget"),
+    ],
+)
+def test_bad_questions_leave_nothing_behind(
+    arguments: tuple[str, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import re
+
+    assert run(*arguments, "--out", str(tmp_path / "run")) == 2
+    error = capsys.readouterr().err
+    assert re.search(message, error), error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_named_solvers_are_the_ones_that_decide() -> None:
+    target = torch.nn.Linear(4, 3)
+    reduction = reduce(target, Source(width=4, construction="direct"))
+    (layer,) = solve_layers(reduction, DataAware(), torch.randn(20, 4), get_solver("sphere"))
+    assert layer.solution.counts()["OPTIMAL"] == 3
+    found = evaluate(assemble(reduction, layer.masks), target, torch.rand(9, 4) * 2 - 1)
+    assert found.agreement > 0
