@@ -12,9 +12,8 @@ _MOST = 200_000
 """Products of mask and activation that are written down."""
 
 _BITS = 38
-"""Of the numbers in the rows of products, as seen from the largest. So sums of them are exact in
-floating point in any order. Without that SCIP called programs infeasible that are not, over the
-last bits of numbers that ought to cancel."""
+"""Of the numbers in the rows of products, as seen from the largest: sums of them are then exact in
+floating point, in whatever order, and no row is at odds with another over a last bit."""
 
 _BIG_M_BITS = 24
 """Of the big-M numbers, which are rounded up and one step more."""
@@ -35,7 +34,7 @@ def source_program(
     r"""State the choice of masks with the least error; the first variables are the mask.
 
     Every path from an edge to an output has a variable of its own for each sample, in units of the
-    output, so that continuous variables have no coefficients but ±1, as the standard form wants:
+    output, so that continuous variables have whole coefficients, as the standard form wants:
 
     .. code-block:: text
 

@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from instances.arbitrary_source import ArbitrarySource as ArbitrarySource
+    from instances.edge_budget import EdgeBudget as EdgeBudget
     from instances.files import load_instance as load_instance
     from instances.files import save_instance as save_instance
     from instances.generate import normal_family as normal_family
     from instances.generate import planted_family as planted_family
     from instances.generate import product_family as product_family
     from instances.generate import uniform_family as uniform_family
+    from instances.instance import Instance as Instance
     from instances.knapsack import read_knapsack as read_knapsack
     from instances.library import known_optima as known_optima
     from instances.library import list_sets as list_sets
@@ -31,16 +34,22 @@ if TYPE_CHECKING:
     from instances.milp import MILP as MILP
     from instances.mps import from_mps as from_mps
     from instances.mps import to_mps as to_mps
+    from instances.neurons import Neurons as Neurons
     from instances.objectives import Closest as Closest
     from instances.objectives import FixedSize as FixedSize
     from instances.objectives import Sparsest as Sparsest
+    from instances.shared_units import SharedUnits as SharedUnits
     from instances.subset_sum import SubsetSum as SubsetSum
     from milp_lth.assembly import assemble as assemble
+    from milp_lth.coupled import DataAware as DataAware
+    from milp_lth.coupled import EdgeLimit as EdgeLimit
     from milp_lth.evaluation import Evaluation as Evaluation
     from milp_lth.evaluation import evaluate as evaluate
     from milp_lth.finding import find_ticket as find_ticket
     from milp_lth.reduction import Reduction as Reduction
     from milp_lth.reduction import reduce as reduce
+    from milp_lth.shared_units import PrunedUnits as PrunedUnits
+    from milp_lth.shared_units import prune_units as prune_units
     from milp_lth.source import Source as Source
     from milp_lth.targets.files import load_target as load_target
     from milp_lth.targets.named import load_named_target as load_named_target
@@ -57,19 +66,26 @@ if TYPE_CHECKING:
     from solvers.solver import Solver as Solver
 
 _PLACES = {
+    "instances.arbitrary_source": "ArbitrarySource",
+    "instances.edge_budget": "EdgeBudget",
     "instances.files": "load_instance save_instance",
     "instances.generate": "normal_family planted_family product_family uniform_family",
+    "instances.instance": "Instance",
     "instances.knapsack": "read_knapsack",
     "instances.library": "known_optima list_sets load_set",
     "instances.lp": "to_lp",
     "instances.milp": "MILP",
     "instances.mps": "from_mps to_mps",
+    "instances.neurons": "Neurons",
     "instances.objectives": "Closest FixedSize Sparsest",
+    "instances.shared_units": "SharedUnits",
     "instances.subset_sum": "SubsetSum",
     "milp_lth.assembly": "assemble",
+    "milp_lth.coupled": "DataAware EdgeLimit",
     "milp_lth.evaluation": "Evaluation evaluate",
     "milp_lth.finding": "find_ticket",
     "milp_lth.reduction": "Reduction reduce",
+    "milp_lth.shared_units": "PrunedUnits prune_units",
     "milp_lth.source": "Source",
     "milp_lth.targets.files": "load_target",
     "milp_lth.targets.named": "load_named_target",

@@ -14,7 +14,7 @@ MOST = 20_000
 """Inputs taken of a data set's training part."""
 
 
-def load_calibration(file: str | None, data: Data) -> Data:
+def load_calibration(file: str | None, data: Data, name: str | None) -> Data:
     """Return the calibration inputs of a run.
 
     Parameters
@@ -25,6 +25,8 @@ def load_calibration(file: str | None, data: Data) -> Data:
         inputs other than those it is judged by.
     data
         What the run is judged by.
+    name
+        What `load_data` was given for it; None: random inputs.
 
     Raises
     ------
@@ -32,9 +34,9 @@ def load_calibration(file: str | None, data: Data) -> Data:
         When the file cannot be read, or its inputs do not fit.
     """
     if file is None:
-        if data.y is None:
+        if name is None:
             return random_data(data.x.shape[1], data.input_range, _OTHER_SEED)
-        training = load_data(data.name, training=True)
+        training = load_data(name, training=True)
         return Data(training.name, f"{training.split}, first {MOST:,}", training.x[:MOST],
                     None, data.input_range)  # fmt: skip
     x = _read(Path(file))

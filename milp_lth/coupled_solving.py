@@ -64,6 +64,24 @@ def solve_coupled(
     yield from _on_data(reduction, coupling, calibration, solver, time_limit)
 
 
+def coupled_masks(
+    reduction: Reduction,
+    coupling: Coupling,
+    calibration: torch.Tensor | None = None,
+    solver: Solver | None = None,
+    *,
+    time_limit: float = math.inf,
+) -> list[BoolArray]:
+    """Return one mask per part, shape (rows, n), as `milp_lth.assemble` takes them.
+
+    Parameters and errors are those of `solve_coupled`.
+    """
+    masks = [np.zeros(part.shape, np.bool_) for part in reduction.parts]
+    for solved in solve_coupled(reduction, coupling, calibration, solver, time_limit=time_limit):
+        masks[solved.part] = solved.mask
+    return masks
+
+
 def _on_data(
     reduction: Reduction,
     asked: DataAware,

@@ -2,14 +2,18 @@
 
 import math
 
+import torch
 from torch import nn
 
 from instances.objectives import Objective
 from milp_lth.assembly import assemble
+from milp_lth.coupled import Coupling, DataAware, EdgeLimit
+from milp_lth.coupled_solving import coupled_masks
 from milp_lth.reduction import BOTH_SIGNS, reduce
 from milp_lth.solving import solve_masks
 from milp_lth.source import Source
 from milp_lth.ticket import Ticket
+from solvers.registry import get_solver
 from solvers.solver import Solver
 
 
@@ -20,7 +24,8 @@ def find_ticket(
     width: int | tuple[int, ...] | None = None,
     construction: str = "two-layer",
     assignment: str = "matched",
-    objective: Objective | None = None,
+    objective: Objective | Coupling | None = None,
+    calibration: torch.Tensor | None = None,
     input_range: tuple[float, float] = BOTH_SIGNS,
     solver: Solver | str | None = None,
     time_limit: float = math.inf,
@@ -34,8 +39,11 @@ def find_ticket(
     seed, width, construction
         What the random network is drawn from, see `milp_lth.Source`.
     assignment, objective, input_range
-        How it is pruned, see `milp_lth.reduce`. Declare ``input_range=(0, 1)`` for inputs that are
+        How it is pruned, see `milp_lth.reduce`; or what couples its weights: `milp_lth.EdgeLimit`
+        or `milp_lth.DataAware`. Declare ``input_range=(0, 1)`` for inputs that are
         never negative: half of the edges are then not needed.
+    calibration
+        Inputs that a data-aware ticket is fitted to, as the target takes them.
     solver, time_limit
         Who decides, and in how many seconds, see `milp_lth.solve`.
 
@@ -58,11 +66,18 @@ def find_ticket(
     >>> (ticket(x) - target(x)).abs().max().item() < 0.01
     True
     """
+    coupling = objective if isinstance(objective, EdgeLimit | DataAware) else None
     reduction = reduce(
         target,
         Source(seed=seed, width=width, construction=construction),
         assignment=assignment,
-        objective=objective,
+        objective=None if isinstance(objective, EdgeLimit | DataAware) else objective,
         input_range=input_range,
     )
+    if coupling is not None:
+        decides = get_solver(solver) if isinstance(solver, str) else solver
+        return assemble(
+            reduction,
+            coupled_masks(reduction, coupling, calibration, decides, time_limit=time_limit),
+        )
     return assemble(reduction, solve_masks(reduction, solver, time_limit=time_limit))

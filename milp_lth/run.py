@@ -22,7 +22,7 @@ from milp_lth.reduction import BOTH_SIGNS, Reduction, reduce
 from milp_lth.run_settings import RunSettings
 from milp_lth.targets.data import Data, random_data
 from milp_lth.targets.files import load_target, load_written_target
-from milp_lth.targets.named import NAMED_TARGETS, load_data
+from milp_lth.targets.named import load_data
 from milp_lth.ticket import Ticket
 from solvers.solution import Status
 
@@ -67,7 +67,8 @@ class Run:
 
     def calibration(self) -> Data:
         """Return the calibration inputs, see `load_calibration`."""
-        return load_calibration(self.settings.calibration, self.data)
+        settings = self.settings
+        return load_calibration(settings.calibration, self.data, settings.data_name())
 
     def assemble(self, ledger: Ledger) -> Ticket:
         """Put the recorded masks into the random network.
@@ -174,7 +175,7 @@ def load_run_data(
 
     `input_range` overrides the range the data are declared in, −1 to 1 for random ones.
     """
-    name = settings.data or NAMED_TARGETS.get(settings.target, (None, None))[1]
+    name = settings.data_name()
     if name is None:
         features = network.layers[0].weight.shape[1]
         return random_data(features, input_range or BOTH_SIGNS, settings.seed)

@@ -60,7 +60,7 @@ def create_run(settings: RunSettings, out: str | os.PathLike[str] | None = None)
     _check_fit(network, data)
     calibration = None
     if isinstance(settings.coupling(), DataAware):
-        calibration = load_calibration(settings.calibration, data)
+        calibration = load_calibration(settings.calibration, data, settings.data_name())
     folder = _free_folder(Path(settings.target).stem) if out is None else Path(out)
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -9,6 +9,7 @@ from instances.objectives import Closest, Objective, make_objective
 from milp_lth.coupled import Coupling, DataAware, EdgeLimit
 from milp_lth.solving import CHUNK_ROWS, SLOW_CHUNK_ROWS
 from milp_lth.source import Source
+from milp_lth.targets.named import NAMED_TARGETS
 from solvers.registry import REGISTRY, get_solver
 from solvers.solver import Solver
 
@@ -61,6 +62,10 @@ class RunSettings:
     def source(self) -> Source:
         """Return what the random network is drawn from."""
         return Source(seed=self.seed, width=self.width, construction=self.construction)
+
+    def data_name(self) -> str | None:
+        """Return what a run is judged by, as `load_data` takes it; None: random inputs."""
+        return self.data or NAMED_TARGETS.get(self.target, (None, None))[1]
 
     def coupling(self) -> Coupling | None:
         """Return what couples the weights, if anything does."""

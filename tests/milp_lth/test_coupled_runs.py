@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from test_idx import idx
 
 from milp_lth import Source, assemble, evaluate, load_named_target, reduce
 from milp_lth.calibration import load_calibration
@@ -84,13 +85,13 @@ def test_bad_calibration_is_refused(tmp_path: Path) -> None:
     ):  # fmt: skip
         np.save(tmp_path / name, x)
         with pytest.raises(ValueError, match=message):
-            load_calibration(str(tmp_path / name), data)
+            load_calibration(str(tmp_path / name), data, None)
     (tmp_path / "broken.npz").write_bytes(b"no archive")
     np.savez(tmp_path / "other.npz", y=np.zeros((5, 4)))
     for name, message in (("broken.npz", "not a whole"), ("other.npz", "key 'x'"),
                           ("absent.npy", "No such file"), ("text.csv", "give .npy")):  # fmt: skip
         with pytest.raises(ValueError, match=message):
-            load_calibration(str(tmp_path / name), data)
+            load_calibration(str(tmp_path / name), data, None)
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors"])
@@ -105,7 +106,19 @@ def test_calibration_comes_from_files(suffix: str, tmp_path: Path) -> None:
     else:
         save_file({"x": x}, path)
     data = Data("mine", "held out", torch.zeros(2, 4), None, (0.0, 1.0))
-    assert np.allclose(load_calibration(str(path), data).x, x)
+    assert np.allclose(load_calibration(str(path), data, None).x, x)
+
+
+def test_calibration_is_the_training_part_of_a_folder_of_images(tmp_path: Path) -> None:
+    for stem, count in (("t10k", 5), ("train", 9)):
+        images = np.full((count, 2, 2), count, np.uint8)
+        (tmp_path / f"{stem}-images-idx3-ubyte").write_bytes(idx(images))
+        labels = (np.arange(count) % 10).astype(np.uint8)
+        (tmp_path / f"{stem}-labels-idx1-ubyte").write_bytes(idx(labels))
+    folder = str(tmp_path)
+    found = load_calibration(None, load_data(folder), folder)
+    assert found.x.shape == (9, 4)
+    assert found.x[0, 0] == pytest.approx(9 / 255)
 
 
 def test_a_budget_of_edges_is_kept_and_its_optimum_proven() -> None:

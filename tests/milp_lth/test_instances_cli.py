@@ -64,6 +64,20 @@ def test_show(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert ("infeasible" in out) == bool(np.isinf(optima[:5]).any())
 
 
+@pytest.mark.parametrize("name", ["neurons-inf-48", "budget-edges-100", "shared-units-4-20-whole"])
+def test_show_a_coupled_set(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    instance, optima = load_set(name), known_optima(name)
+    stated = json.loads(run(capsys, "show", name, "--json")[1])
+    rebuilt = type(instance).from_fields(stated["rows"][1])
+    assert (rebuilt.coefficients[0] == instance.coefficients[1]).all()
+    found = [np.inf if row["optimum"] is None else row["optimum"] for row in stated["rows"]]
+    assert found == optima.tolist()
+    code, out, _ = run(capsys, "show", name)
+    assert code == 0
+    assert instance.task in out
+    assert f"proved by {', '.join(stated['rows'][0]['proved_by'])}" in out
+
+
 def test_generate(capsys: pytest.CaptureFixture[str]) -> None:
     shape = ["--rows", 3, "--candidates", 9, "--seed", 7]
     code, out, _ = run(capsys, "generate", "planted", *shape, "--out", "p.npz")
@@ -88,7 +102,8 @@ def test_verify_the_whole_library(capsys: pytest.CaptureFixture[str]) -> None:
     stated = json.loads(out)
     assert (code, err) == (0, "")
     assert (stated["verified"], stated["problems"]) == (True, [])
-    assert [row["name"] for row in stated["rows"]] == list_sets()
+    quick = [name for name in list_sets() if not sets_module.SETS[name].slow]
+    assert [row["name"] for row in stated["rows"]] == quick
     assert all(row["verified"] for row in stated["rows"])
 
 
@@ -98,6 +113,13 @@ def test_verify_some(capsys: pytest.CaptureFixture[str]) -> None:
     assert out.startswith("2 sets, 28 rows, cp-sat: verified in ")
     code, out, _ = run(capsys, "verify", "uniform-48", "degenerate-one", "--quick")
     assert (code, out.split(" in ")[0]) == (0, "1 set, 5 rows, mitm: verified")
+    code, out, _ = run(capsys, "verify", "neurons-inf-24", "source-1-16", "budget-max-100")
+    assert (code, out.split(" in ")[0]) == (
+        0, "3 sets, 15 rows, highs, enumerate, budget: verified"
+    )  # fmt: skip
+    stated = json.loads(run(capsys, "verify", "--solver", "sphere", "--json")[1])
+    assert stated["verified"]
+    assert {row["name"][:10] for row in stated["rows"]} == {"neurons-2-"}
 
 
 def test_verify_finds_what_differs(
@@ -122,6 +144,15 @@ def test_verify_finds_what_differs(
     ) in out
     monkeypatch.setattr(library_check, "known_optima", lambda name: known_optima(name)[1:])
     assert "20 rows, but 19 are recorded" in run(capsys, "verify", "uniform-8")[1]
+
+
+def test_verify_finds_what_rounding_does_not_explain(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "neurons-2-24"
+    optima, slack = known_optima(name), load_set(name).slack
+    for factor, number in ((1, 0), (3, len(optima))):
+        moved = optima + factor * slack
+        monkeypatch.setattr(library_check, "known_optima", lambda _, moved=moved: moved)
+        assert len(library_check.check_set(name)) == number
 
 
 def test_verify_finds_other_bits(
