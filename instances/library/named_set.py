@@ -19,3 +19,5 @@ class NamedSet:
     """Who posed such problems, as a short citation."""
     build: Callable[[], Instance]
     version: int = 1
+    slow: bool = False
+    """Whether proving its optima takes too long to be done in passing."""

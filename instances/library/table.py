@@ -8,6 +8,7 @@
 
 A set's line is followed by one for each of its rows, from 0 on. An objective is a whole number or a
 hexadecimal float, so that no digit is lost; methods are those that proved it, joined by commas.
+After one whose proof has a tolerance stands what it is up to, as in ``highs+gap1e-6``.
 """
 
 import math
