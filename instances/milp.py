@@ -35,6 +35,15 @@ class MILP:
     squared: bool = False
 
     @property
+    def chained(self) -> bool:
+        """Whether a measured row ties continuous variables to each other.
+
+        Very tight tolerances are then more than float solvers can keep: they claim what is false.
+        """
+        tied = ~self.integer[self.columns] & ~self.counts[self.rows]
+        return bool((np.bincount(self.rows[tied], minlength=1) > 1).any())
+
+    @property
     def size(self) -> float:
         """The largest sum of absolute numbers in a measured row: what tolerances are relative to.
 

@@ -60,8 +60,7 @@ class Highs:
     def supports(self, instance: Instance) -> bool:
         """Whether the standard form is linear, and HiGHS to be believed about it.
 
-        Tuned as here, HiGHS 1.12 proved bounds above the optimum of arbitrary sources, whose
-        programs switch numbers on and off by large ones; no tolerance explains the difference.
+        Tuned as here, HiGHS 1.12 proved bounds above the optimum of arbitrary sources.
         """
         return instance.linear and not (self.tuned and isinstance(instance, ArbitrarySource))
 
