@@ -32,6 +32,22 @@ def frozen(values: ArrayLike, dtype: DTypeLike) -> NDArray[Any]:
     return np.broadcast_to(core, array.shape)
 
 
+def frozen_available(values: ArrayLike, shape: tuple[int, ...]) -> BoolArray:
+    """Return which candidates may be used as a read-only array of the coefficients' `shape`.
+
+    Raises
+    ------
+    ValueError
+        When it has another shape.
+    """
+    available = frozen(values, np.bool_)
+    if available.shape != shape:
+        raise ValueError(
+            f"available {available.shape}: give the shape of the coefficients, {shape}"
+        )
+    return available
+
+
 def _is_read_only(array: NDArray[Any]) -> bool:
     owner: Any = array
     while isinstance(owner, np.ndarray):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from instances.arithmetic import Judgement, judge
-from instances.arrays import BoolArray, FloatArray, frozen
+from instances.arrays import BoolArray, FloatArray, frozen, frozen_available
 from instances.instance import Verdict, wanted
 from instances.milp import MILP
 
@@ -93,12 +93,7 @@ class EdgeBudget:
         if limit is not None:
             object.__setattr__(self, "error_limit", float(limit))
         if self.available is not None:
-            available = frozen(self.available, np.bool_)
-            if available.shape != coefficients.shape:
-                raise ValueError(
-                    f"available {available.shape}: give the shape of the coefficients, "
-                    f"{coefficients.shape}"
-                )
+            available = frozen_available(self.available, coefficients.shape)
             object.__setattr__(self, "available", available)
 
     def __len__(self) -> int:

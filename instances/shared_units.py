@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from instances.arithmetic import judge
-from instances.arrays import BoolArray, FloatArray, IntArray, frozen
+from instances.arrays import BoolArray, FloatArray, IntArray, frozen, frozen_available
 from instances.instance import Verdict, wanted
 from instances.milp import MILP
 from instances.objectives import Sparsest
@@ -102,12 +102,7 @@ class SharedUnits:
             raise ValueError(f"structured {self.structured!r}: give True or False")
         object.__setattr__(self, "structured", bool(self.structured))
         if self.available is not None:
-            available = frozen(self.available, np.bool_)
-            if available.shape != coefficients.shape:
-                raise ValueError(
-                    f"available {available.shape}: give the shape of the coefficients, "
-                    f"{coefficients.shape}"
-                )
+            available = frozen_available(self.available, coefficients.shape)
             object.__setattr__(self, "available", available)
 
     def __len__(self) -> int:

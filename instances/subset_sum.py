@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instances.arithmetic import Judgement, judge
-from instances.arrays import BoolArray, FloatArray, frozen
+from instances.arrays import BoolArray, FloatArray, frozen, frozen_available
 from instances.instance import Verdict, wanted
 from instances.milp import MILP
 from instances.objectives import Closest, FixedSize, Objective, Sparsest, make_objective
@@ -71,12 +71,7 @@ class SubsetSum:
         object.__setattr__(self, "coefficients", coefficients)
         object.__setattr__(self, "targets", targets)
         if self.available is not None:
-            available = frozen(self.available, np.bool_)
-            if available.shape != coefficients.shape:
-                raise ValueError(
-                    f"available {available.shape}: give the shape of the coefficients, "
-                    f"{coefficients.shape}"
-                )
+            available = frozen_available(self.available, coefficients.shape)
             object.__setattr__(self, "available", available)
 
     def __len__(self) -> int:

@@ -90,8 +90,8 @@ def command(
         write_csv(runs, csv)
     if parquet is not None:
         write_parquet(runs, parquet)
-    page = write_page(comparison, abs_gap=abs_gap)
     found = stated(comparison, abs_gap=abs_gap)
+    page = write_page(comparison, found)
     if as_json:
         print_json(found)
     else:

@@ -68,14 +68,18 @@ def in_order(runs: list[Run], sets: list[str]) -> list[Run]:
     return sorted(runs, key=lambda run: sets.index(run.set_name))
 
 
-def write_page(comparison: Comparison, *, abs_gap: float = 0.0) -> Path:
-    """Write ``index.html`` into the comparison's folder and return its path."""
+def write_page(comparison: Comparison, whole: dict[str, Any] | None = None) -> Path:
+    """Write ``index.html`` into the comparison's folder and return its path.
+
+    `whole` is what `stated` returned, where that is known already.
+    """
+    whole = stated(comparison) if whole is None else whole
+    found, abs_gap = whole["tasks"], whole["abs_gap"]
     limit = comparison.asked.time_limit
     with Store(comparison.folder) as store:
         runs, settings = store.runs(), store.settings()
     runs = in_order(runs, settings["asked"]["instances"])
     yardstick = Yardstick.of(runs, time_limit=limit, abs_gap=abs_gap)
-    found = stated(comparison, abs_gap=abs_gap)["tasks"]
     sections = []
     for k, (task, mine) in enumerate(by_task(runs).items()):
         order = [row["solver"] for row in found[task]["rows"]]
