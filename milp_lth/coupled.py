@@ -2,29 +2,75 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from instances.edge_budget import MEASURES
 from instances.neurons import NORMS
 
+SHARERS = ("network", "layer", "neuron")
+
 
 @dataclass(frozen=True)
 class EdgeLimit:
-    """At most `size` second-layer edges in the whole network, with the least total error.
+    """The least total error within a budget of second-layer edges, or the fewest within an error.
+
+    Parameters
+    ----------
+    size
+        The most edges that are kept, one number or one per layer; or None.
+    error
+        The largest total error, one number or one per layer; or None. One of the two is to be
+        given.
+    measure
+        The total of the weights' errors: "sum", "max" or "rms", the root mean square.
+    per
+        Who shares it: the weights of the whole "network", of every "layer", or of every "neuron".
 
     Raises
     ------
     ValueError
-        When the size is negative, or the measure unknown.
+        When not one of size and error is given, it is negative, or a word is unknown.
     """
 
-    size: int
+    size: int | tuple[int, ...] | None = None
     measure: str = "sum"
+    error: float | tuple[float, ...] | None = None
+    per: str = "network"
 
     def __post_init__(self) -> None:
-        if self.size < 0:
+        if (self.size is None) == (self.error is None):
+            raise ValueError("give a budget of edges or an error limit, one of the two")
+        if self.size is not None and min(_as_tuple(self.size), default=-1) < 0:
             raise ValueError(f"budget {self.size}: a network keeps 0 edges or more")
+        if self.error is not None and not min(_as_tuple(self.error), default=-1.0) >= 0:
+            raise ValueError(f"error limit {self.error}: give a number that is not negative")
         if self.measure not in MEASURES:
             raise ValueError(f"measure {self.measure!r}: choose one of {', '.join(MEASURES)}")
+        if self.per not in SHARERS:
+            raise ValueError(f"per {self.per!r}: choose one of {', '.join(SHARERS)}")
+
+    def shares(self, num_layers: int) -> list[tuple[int | None, float | None]]:
+        """Return budget and error limit of every layer, or of the network as the only one.
+
+        Raises
+        ------
+        ValueError
+            When there is not one number, nor as many as they are needed.
+        """
+        given = _as_tuple(self.error if self.size is None else self.size)
+        wanted = 1 if self.per == "network" else num_layers
+        if len(given) not in (1, wanted):
+            raise ValueError(
+                f"{len(given)} budgets or limits for one {self.per}: give one number"
+                if wanted == 1
+                else f"{len(given)} budgets or limits for {wanted} layers: give one, or one a layer"
+            )
+        each = given if len(given) == wanted else given * wanted
+        return [(None, one) if self.size is None else (one, None) for one in each]
+
+
+def _as_tuple(given: Any) -> tuple[Any, ...]:
+    return given if isinstance(given, tuple) else (given,)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from instances.arrays import BoolArray
+from instances.arrays import BoolArray, FloatArray
 from milp_lth.coupled import DataAware, EdgeLimit
-from milp_lth.coupled_solving import budget_problem
+from milp_lth.coupled_solving import budget_problems
 from milp_lth.data_aware import output_errors
 from milp_lth.ledger import Ledger
 from milp_lth.reduction import Reduction
@@ -45,16 +45,26 @@ def check_coupling(run: Run, ledger: Ledger) -> Iterator[str]:
 def _check_budget(
     reduction: Reduction, limit: EdgeLimit, masks: list[BoolArray], recorded: list[dict[str, Any]]
 ) -> Iterator[str]:
-    problem = budget_problem(reduction, limit)
-    widest = problem.coefficients.shape[2]
-    whole = np.concatenate([np.pad(m, ((0, 0), (0, widest - m.shape[1]))) for m in masks])
-    objective, violation = problem.evaluate(whole.reshape(1, -1))
-    said = recorded[0] if recorded else {}
-    if violation[0] > 0:
-        yield f"{whole.sum():,} edges are kept, but the budget is {limit.size:,}"
-    if said.get("total_error") != objective[0]:
-        yield f"the recorded total error is {said.get('total_error')}, but it is {objective[0]}"
-    bound = np.array([float(said.get("bound", -math.inf))])
-    status, relied_on = derive_status(problem, objective, violation, bound)
-    if said.get("status") != Status(status[0]).name or said.get("bound") != relied_on[0]:
-        yield f"the recorded status {said.get('status')} does not follow from the bound {bound[0]}"
+    problems = list(budget_problems(reduction, limit))
+    if len(recorded) != len(problems):
+        yield f"{len(recorded)} coupled problems are recorded, but there are {len(problems)}"
+    for problem, said in zip(problems, recorded, strict=False):
+        where = f"layer {problem.name}: " if problem.name else ""
+        objective, violation = problem.instance.evaluate(problem.together(masks))
+        if (violation > 0).any():
+            yield f"{where}what is kept does not satisfy: {problem.instance.task}"
+        if said.get("objective") != objective.tolist():
+            yield f"{where}the recorded objective is not that of the masks"
+        bound = _numbers(said.get("bound"), len(objective))
+        status, relied_on = derive_status(problem.instance, objective, violation, bound)
+        counted = {kind.name: int((status == kind).sum()) for kind in Status}
+        if said.get("status") != counted or said.get("bound") != relied_on.tolist():
+            yield f"{where}the recorded status {said.get('status')} does not follow from the bounds"
+
+
+def _numbers(said: Any, length: int) -> FloatArray:
+    """Return what is said as floats; −∞ where it is something else."""
+    good = isinstance(said, list) and all(isinstance(one, float | int) for one in said)
+    if not good or len(said) != length:
+        return np.full(length, -math.inf)
+    return np.array(said, np.float64)

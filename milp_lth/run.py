@@ -47,7 +47,7 @@ class Run:
         self.stated = _read_settings(self.folder)
         try:
             fields = dict(self.stated["settings"])
-            for name in ("width", "input_range"):
+            for name in ("width", "input_range", "budget", "error_limit"):
                 if isinstance(fields[name], list):
                     fields[name] = tuple(fields[name])
             self.settings = RunSettings(**fields)

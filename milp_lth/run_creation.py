@@ -58,8 +58,10 @@ def create_run(settings: RunSettings, out: str | os.PathLike[str] | None = None)
     network, data = _load(settings)
     reduction = reduce_for(settings, network, data.input_range)
     _check_fit(network, data)
-    calibration = None
-    if isinstance(settings.coupling(), DataAware):
+    calibration, coupling = None, settings.coupling()
+    if isinstance(coupling, EdgeLimit):
+        coupling.shares(len(reduction.layers))
+    elif isinstance(coupling, DataAware):
         calibration = load_calibration(settings.calibration, data, settings.data_name())
     folder = _free_folder(Path(settings.target).stem) if out is None else Path(out)
     try:
@@ -106,7 +108,10 @@ def _check_solver(settings: RunSettings) -> None:
     if solver is None or coupling is None:
         return
     if isinstance(coupling, EdgeLimit):
-        tiny: EdgeBudget | Neurons = EdgeBudget.tiny()
+        size, error = (1, None) if coupling.error is None else (None, 1.0)
+        tiny: EdgeBudget | Neurons = replace(
+            EdgeBudget.tiny(), budget=size, error_limit=error, measure=coupling.measure
+        )
     else:
         tiny = replace(Neurons.tiny(), norm=coupling.norm)
     if not solver.supports(tiny):

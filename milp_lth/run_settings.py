@@ -34,7 +34,10 @@ class RunSettings:
     objective: str = "closest"
     tolerance: float | None = None
     size: int | None = None
-    budget: int | None = None
+    budget: int | tuple[int, ...] | None = None
+    error_limit: float | tuple[float, ...] | None = None
+    measure: str | None = None
+    per: str | None = None
     calibration: str | None = None
     norm: str | None = None
     ridge: float | None = None
@@ -71,9 +74,14 @@ class RunSettings:
         """Return what couples the weights, if anything does."""
         self._check_belonging()
         if self.objective == "budget":
-            if self.budget is None:
-                raise ValueError("--objective budget needs a --budget: the most edges to keep")
-            return EdgeLimit(self.budget)
+            if (self.budget is None) == (self.error_limit is None):
+                raise ValueError(
+                    "--objective budget needs a --budget, the most edges to keep, or an "
+                    "--error-limit: one of the two"
+                )
+            return EdgeLimit(
+                self.budget, self.measure or "sum", self.error_limit, self.per or "network"
+            )
         if self.objective != "data-aware":
             return None
         if self.norm not in (None, "1", "2", "inf"):
@@ -84,12 +92,12 @@ class RunSettings:
     def _check_belonging(self) -> None:
         """Refuse options of another objective."""
         belongs = {
-            "budget": "budget", "calibration": "data-aware", "norm": "data-aware",
-            "ridge": "data-aware",
+            "budget": "budget", "error_limit": "budget", "measure": "budget", "per": "budget",
+            "calibration": "data-aware", "norm": "data-aware", "ridge": "data-aware",
         }  # fmt: skip
         for name, objective in belongs.items():
             if getattr(self, name) is not None and self.objective != objective:
-                raise ValueError(f"--{name} belongs to --objective {objective}")
+                raise ValueError(f"--{name.replace('_', '-')} belongs to --objective {objective}")
 
     def make_objective(self) -> Objective:
         """Return what is asked of every weight; where they are coupled, what each is judged by."""

@@ -35,9 +35,18 @@ def figure_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
             f"{figures['seconds']['solve']:.2f} / {figures['seconds']['total']:.2f}",
         ),
     ]
+    if "coupling" in figures:
+        rows.append(("coupled problems", _counted(figures["coupling"])))
     if "beside" in figures:
         rows += _beside(**figures["beside"])
     return rows
+
+
+def _counted(coupled: list[dict[str, Any]]) -> str:
+    """Count the statuses of all coupled problems."""
+    names = coupled[0]["status"]
+    counts = {name: sum(one["status"][name] for one in coupled) for name in names}
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
 
 
 def _beside(coupled: dict[str, Any], independent: dict[str, Any]) -> list[tuple[str, str]]:

@@ -34,7 +34,26 @@ def coupling_options(function: F) -> F:
             help="data-aware: inputs, as .npy, or .npz or .safetensors with the key x. "
             "[default: the training part of the data]",
         ),
-        click.option("--budget", type=int, metavar="K", help="budget: edges to keep in V at most."),
+        click.option(
+            "--per",
+            type=click.Choice(["network", "layer", "neuron"]),
+            help="budget: whose weights share it. [default: network]",
+        ),
+        click.option(
+            "--measure",
+            type=click.Choice(["sum", "max", "rms"]),
+            help="budget: what the weights' errors come to. [default: sum]",
+        ),
+        click.option(
+            "--error-limit",
+            metavar="E[,E…]",
+            help="budget: keep the fewest edges with an error of at most E instead.",
+        ),
+        click.option(
+            "--budget",
+            metavar="K[,K…]",
+            help="budget: edges to keep in V at most, one number or one per layer.",
+        ),
     ):
         function = option(function)
     return function

@@ -1,5 +1,6 @@
 """``milp-lth run``: from a trained network to a ticket."""
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -62,12 +63,24 @@ from milp_lth.cli.options import as_json, coupling_options, objective_options, p
     help="The run's folder. [default: runs/TARGET-1, -2, …]",
 )
 @as_json
-def command(as_json: bool, width: str | None, out: str | None, **options: Any) -> int:
+def command(
+    as_json: bool,
+    width: str | None,
+    budget: str | None,
+    error_limit: str | None,
+    out: str | None,
+    **options: Any,
+) -> int:
     """Rebuild a trained network by only pruning a random one."""
     from milp_lth.run_creation import create_run
     from milp_lth.run_settings import RunSettings
 
-    settings = RunSettings(width=_width(width), **options)
+    settings = RunSettings(
+        width=_numbers("width", width, int),
+        budget=_numbers("budget", budget, int),
+        error_limit=_numbers("error-limit", error_limit, float),
+        **options,
+    )
     folder = create_run(settings, out)
     return carry_out(str(folder), as_json)
 
@@ -94,13 +107,15 @@ def carry_out(folder: str, quiet: bool) -> int:
     return OUT_OF_TOLERANCE if figures["out_of_tolerance"] else OK
 
 
-def _width(text: str | None) -> int | tuple[int, ...] | None:
+def _numbers(name: str, text: str | None, kind: Callable[[str], Any]) -> Any:
+    """Read one number, or several with commas between them."""
     if text is None:
         return None
     try:
-        widths = tuple(int(part) for part in text.split(","))
+        numbers = tuple(kind(part) for part in text.split(","))
     except ValueError as error:
+        whole = "whole number" if kind is int else "number"
         raise ValueError(
-            f"--width {text}: give a whole number, or one per layer as in 48,24"
+            f"--{name} {text}: give a {whole}, or one per layer as in 48,24"
         ) from error
-    return widths[0] if len(widths) == 1 else widths
+    return numbers[0] if len(numbers) == 1 else numbers

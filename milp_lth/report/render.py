@@ -96,9 +96,9 @@ def _asked(run: Run) -> dict[str, Any]:
         asked["tolerance"] = f"{settings.tolerance:g}"
     if settings.size is not None:
         asked["size"] = settings.size
-    for name in ("budget", "calibration", "norm", "ridge"):
+    for name in ("budget", "error_limit", "measure", "per", "calibration", "norm", "ridge"):
         if getattr(settings, name) is not None:
-            asked[name] = getattr(settings, name)
+            asked[name.replace("_", " ")] = getattr(settings, name)
     if settings.time_limit is not None:
         asked["time limit"] = f"{settings.time_limit:g} s"
     return asked

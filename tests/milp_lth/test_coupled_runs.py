@@ -12,7 +12,7 @@ from milp_lth import Source, assemble, evaluate, load_named_target, reduce
 from milp_lth.calibration import load_calibration
 from milp_lth.cli import main as cli
 from milp_lth.coupled import DataAware, EdgeLimit
-from milp_lth.coupled_solving import budget_problem, solve_coupled
+from milp_lth.coupled_solving import budget_problems, solve_coupled
 from milp_lth.data_aware import output_errors, solve_layers
 from milp_lth.ledger import Ledger
 from milp_lth.run_settings import RunSettings
@@ -132,15 +132,68 @@ def test_a_budget_of_edges_is_kept_and_its_optimum_proven() -> None:
         parts = list(solve_coupled(reduction, limit))
         masks = [part.mask for part in parts]
         assert sum(int(mask.sum()) for mask in masks) <= size
-        assert parts[0].stated["status"] == "OPTIMAL"
-        assert parts[0].stated["total_error"] < last
-        last = parts[0].stated["total_error"]
+        assert parts[0].stated["status"]["OPTIMAL"] == 1
+        (error,) = parts[0].stated["objective"]
+        assert error < last
+        last = error
         ticket = assemble(reduction, masks)
         assert ticket.edges()["kept_v"] <= size
-    problem = budget_problem(reduction, EdgeLimit(10**9))
-    free = solve(problem)
-    alone = np.concatenate(solve_masks(reduction))
-    assert free.objective[0] == pytest.approx(problem.evaluate(alone.reshape(1, -1))[0][0])
+    (problem,) = budget_problems(reduction, EdgeLimit(10**9))
+    free = solve(problem.instance)
+    alone = problem.together(solve_masks(reduction))
+    assert free.objective[0] == pytest.approx(problem.instance.evaluate(alone)[0][0])
+
+
+@pytest.mark.parametrize("measure", ["sum", "max", "rms"])
+@pytest.mark.parametrize("per", ["network", "layer", "neuron"])
+def test_budgets_are_shared_by_whom_one_says(per: str, measure: str) -> None:
+    torch.manual_seed(0)
+    target = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.ReLU(), torch.nn.Linear(5, 2))
+    reduction = reduce(target, Source(width=(12, 6)))
+    assert len(reduction.parts) == 3  # two halves before the ReLU
+    size = {"network": 30, "layer": (16, 8), "neuron": (4, 6)}[per]
+    limit = EdgeLimit(size, measure, per=per)
+    solved = list(solve_coupled(reduction, limit))
+    masks = [one.mask for one in solved]
+    assert [one.part for one in solved] == [0, 1, 2]
+    # neuron after neuron, the rows of both halves together, by hand
+    kept = [sum(m.sum(axis=1).reshape(o, -1).sum(axis=1) for m in ms)
+            for o, ms in ((5, masks[:2]), (2, masks[2:]))]  # fmt: skip
+    if per == "network":
+        assert sum(k.sum() for k in kept) <= 30
+    elif per == "layer":
+        assert kept[0].sum() <= 16
+        assert kept[1].sum() <= 8
+    else:
+        assert kept[0].max() <= 4
+        assert kept[1].max() <= 6
+    stated = [one.stated for one in solved]
+    errors = [part.instance().judge(mask).error.reshape(o, -1)
+              for o, part, mask in zip((5, 5, 2), reduction.parts, masks, strict=True)]  # fmt: skip
+    by_layer = [np.concatenate(errors[:2], axis=1), errors[2]]
+    total = {"sum": np.sum, "max": np.max, "rms": lambda e: np.sqrt(np.mean(e**2))}[measure]
+    if per == "network":
+        groups = [[np.concatenate([e.ravel() for e in by_layer])]] * 3
+    else:
+        groups = [list(e) if per == "neuron" else [e] for e in (by_layer[0], *by_layer)]
+    for one, group in zip(stated, groups, strict=True):
+        assert one["objective"] == pytest.approx([total(e) for e in group], rel=1e-12)
+        assert one["status"]["OPTIMAL"] == len(group)
+
+
+def test_the_fewest_edges_within_an_error() -> None:
+    torch.manual_seed(1)
+    reduction = reduce(torch.nn.Linear(6, 4, bias=False), Source(width=8, construction="direct"))
+    most, within = [], EdgeLimit(error=0.2, per="neuron")
+    (part,) = solve_coupled(reduction, within)
+    errors = reduction.parts[0].instance().judge(part.mask).error.reshape(4, 6).sum(axis=1)
+    assert (errors <= 0.2).all()
+    most = part.mask.reshape(4, -1).sum(axis=1)
+    for neuron, size in enumerate(most):  # one edge fewer does not do
+        (less,) = solve_coupled(reduction, EdgeLimit(int(size) - 1, per="neuron"))
+        assert less.stated["objective"][neuron] > 0.2
+    with pytest.raises(ValueError, match="is [0-9.e-]+ at least; give a larger limit"):
+        list(solve_coupled(reduction, EdgeLimit(error=0.0)))
 
 
 def run(*arguments: str) -> int:
@@ -155,6 +208,10 @@ def run(*arguments: str) -> int:
          "--ridge", "0.05", "--solver", "error-feedback"),
         ("--objective", "budget", "--budget", "2500", "--construction", "direct", "--width", "12"),
         ("--objective", "budget", "--budget", "2500", "--width", "16"),
+        ("--objective", "budget", "--budget", "60,50", "--per", "neuron", "--measure", "rms",
+         "--construction", "direct", "--width", "8"),
+        ("--objective", "budget", "--error-limit", "100", "--width", "8",
+         "--construction", "direct"),
     ],
 )  # fmt: skip
 def test_a_run_is_recorded_checked_and_shown(
@@ -168,7 +225,9 @@ def test_a_run_is_recorded_checked_and_shown(
     assert coupled["kept_v"] == figures["edges"]["kept_v"]
     if "budget" in arguments:
         assert figures["edges"]["kept_v"] <= 2500 < independent["kept_v"]
-        assert figures["coupling"][0]["status"] == "OPTIMAL"
+        assert all(
+            sum(one["status"].values()) == one["status"]["OPTIMAL"] for one in figures["coupling"]
+        )
     else:
         assert coupled["output_errors"][0] < independent["output_errors"][0] / 1.5
         assert len(figures["coupling"]) == 2
@@ -185,11 +244,13 @@ def test_what_is_said_of_the_coupling_is_checked(tmp_path: Path) -> None:
     with Ledger(out) as ledger:
         stated = ledger.figures()["coupling"]
         for change, message in (
-            ({"total_error": 0.0}, "total error"), ({"status": "INFEASIBLE"}, "status"),
-            ({"bound": 1e9}, "status"),
+            ({"objective": [0.0]}, "objective"), ({"status": {"OPTIMAL": 3}}, "status"),
+            ({"bound": [1e9]}, "status"), ({"bound": "all"}, "status"),
         ):  # fmt: skip
             ledger.put_figures({"coupling": [stated[0] | change]})
             assert any(message in problem for problem in check_run(out))
+        ledger.put_figures({"coupling": stated * 2})
+        assert any("2 coupled problems" in problem for problem in check_run(out))
         ledger.put_figures({"coupling": 3})
         assert any("not recorded" in problem for problem in check_run(out))
 
@@ -214,6 +275,12 @@ def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (("--objective", "budget"), "needs a --budget"),
+        (("--objective", "budget", "--budget", "9", "--error-limit", "1"), "one of the two"),
+        (("--objective", "budget", "--budget", "9,9"), "give one number"),
+        (("--objective", "budget", "--budget", "9,9,9", "--per", "layer"), "for 2 layers"),
+        (("--objective", "budget", "--budget", "nine"), "give a whole number"),
+        (("--objective", "budget", "--error-limit", "nan"), "not negative"),
+        (("--per", "layer"), "belongs to --objective budget"),
         (("--objective", "budget", "--budget", "-3"), "0 edges or more"),
         (("--budget", "30"), "belongs to --objective budget"),
         (("--norm", "1"), "belongs to --objective data-aware"),
