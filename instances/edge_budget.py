@@ -274,14 +274,9 @@ class EdgeBudget:
             integer=np.arange(r * n + num_errors) < r * n,
             counts=counts,
             mask_columns=column,
-            sensitivity=self._sensitivity(r),
+            sensitivity=float(r) if self.measure == "sum" else 1.0,
             squared=self.measure == "rms",
         )
-
-    def _sensitivity(self, num_weights: int) -> float:
-        if self.counts:  # a count falls by whole numbers, however little a limit is missed
-            return 1.0 if self.measure == "max" else math.inf
-        return float(num_weights) if self.measure == "sum" else 1.0
 
     @classmethod
     def tiny(cls) -> "EdgeBudget":

@@ -44,6 +44,11 @@ class MILP:
         return bool((np.bincount(self.rows[tied], minlength=1) > 1).any())
 
     @property
+    def counting(self) -> bool:
+        """Whether whole numbers alone are paid for: missed rows then cost a whole unit, or none."""
+        return bool(self.integer[self.c != 0].all())
+
+    @property
     def size(self) -> float:
         """The largest sum of absolute numbers in a measured row: what tolerances are relative to.
 

@@ -1,9 +1,9 @@
 """What the float MIP solvers share: rows scaled, programs widened, bounds lowered, masks judged.
 
 Such a solver answers up to its tolerances, and the optima of these problems lie below them. So the
-measured rows are scaled to numbers far above the tolerances. A program of whole numbers is widened
-for the bound, and narrowed where its mask then fails. What is proved is lowered by the solver's
-declared tolerance; of all masks that it comes by, the exact judge keeps the best.
+measured rows are scaled to numbers far above the tolerances. A program that pays for whole numbers
+is widened for the bound, and narrowed where its mask then fails. What is proved is lowered by the
+solver's declared tolerance; of all masks that it comes by, the exact judge keeps the best.
 """
 
 import math
@@ -30,7 +30,7 @@ _SQUARED_MARGIN = 1e-6
 """What a bound on a sum of squares is lowered by, relative to it or to 1, before the root."""
 
 _COUNT_MARGIN = 1e-6
-"""What a bound on a count is lowered by before it is rounded up."""
+"""What a bound on a count is lowered by before it is rounded up, relative to the largest cost."""
 
 
 class Answer(NamedTuple):
@@ -91,14 +91,15 @@ def propose_row(
         return answer._replace(objective=answer.objective / weight, bound=answer.bound / weight)
 
     # where an error variable takes up what rows miss, the objective is off by the slack at most
-    widens = trusted and bool(milp.integer.all())
+    widens = trusted and milp.counting
     answer = ask(milp.widened(slack) if widens else milp, seconds)
     left = deadline - time.monotonic()
     if widens and answer.points and best.violation > 0 and left > 0:
         narrowed = milp.widened(-slack)
         if (narrowed.row_lower <= narrowed.row_upper).all():
             ask(narrowed, left)
-    lowered = _COUNT_MARGIN if widens else slack * milp.sensitivity
+    unit = max(1.0, float(np.abs(milp.c).max()))
+    lowered = _COUNT_MARGIN * unit if widens else slack * milp.sensitivity
     bound = answer.bound - lowered if trusted else -math.inf
     return _proposal(best.mask, bound, answer)._replace(stats=stats)
 
