@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,10 @@ from typing import Any
 from instances.files import write_atomically
 from milp_lth.coupled import DataAware
 from milp_lth.coupled_solving import solve_coupled
-from milp_lth.ledger import DIGESTS, Ledger
+from milp_lth.ledger import DIGESTS, Chunk, Ledger
 from milp_lth.report.render import render
 from milp_lth.run import REPORT, TICKET, Run, sha256
-from milp_lth.solving import solve_chunks
+from milp_lth.solving import CHUNK_ROWS, solve_chunks
 from milp_lth.ticket import Ticket
 from milp_lth.ticket_files import save_ticket
 from solvers.solve import judged
@@ -27,6 +28,9 @@ def execute(
     run: Run,
     on_progress: OnProgress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    *,
+    executor: Executor | None = None,
+    chunk_rows: int | None = None,
 ) -> dict[str, Any]:
     """Solve what is not solved yet, assemble and evaluate the ticket, write the report.
 
@@ -41,6 +45,10 @@ def execute(
     should_stop
         Asked after every chunk; when it says yes, KeyboardInterrupt is raised and the folder can
         be continued later.
+    executor
+        Where chunks are solved, see `milp_lth.elsewhere`; None: here.
+    chunk_rows
+        Rows solved and recorded together; None: what suits the solver.
 
     Returns
     -------
@@ -52,8 +60,10 @@ def execute(
         figures = ledger.figures()
         if DIGESTS not in figures:
             with clock("draw"):
-                solve_rows = _solve if run.settings.coupling() is None else _solve_coupled
-                seconds = solve_rows(run, ledger, on_progress, should_stop)
+                if run.settings.coupling() is None:
+                    seconds = _solve(run, ledger, executor, chunk_rows, on_progress, should_stop)
+                else:
+                    seconds = _solve_coupled(run, ledger, on_progress, should_stop)
             with clock("assemble"):
                 ticket = run.assemble(ledger)
                 save_ticket(ticket, run.folder / TICKET)
@@ -114,31 +124,39 @@ class _Clock:
 
 
 def _solve(
-    run: Run, ledger: Ledger, on_progress: OnProgress | None, should_stop: Callable[[], bool]
+    run: Run,
+    ledger: Ledger,
+    executor: Executor | None,
+    chunk_rows: int | None,
+    on_progress: OnProgress | None,
+    should_stop: Callable[[], bool],
 ) -> float:
     """Solve and record what is not known; return the seconds that were solving proper."""
-    known = ledger.known()
     limit = math.inf if run.settings.time_limit is None else run.settings.time_limit
     done, worst, seconds = 0, 0.0, 0.0
     for recorded in ledger.chunks():
         done += recorded.stop - recorded.start
         worst = max(worst, float(recorded.error.max()))
-    for chunk in solve_chunks(
+    began = time.perf_counter()
+    chunks = solve_chunks(
         run.reduction,
         run.settings.make_solver(),
         time_limit=limit,
-        chunk_rows=run.chunk_rows,
-        skip=lambda part, start: (part, start) in known,
-    ):
-        ledger.put(chunk.part, chunk.start, chunk.stop, chunk.solution)
+        chunk_rows=chunk_rows or run.settings.chunk_rows(elsewhere=executor is not None),
+        done=ledger.done(),
+        executor=executor,
+    )
+    for chunk in chunks:
+        ledger.put(chunk)
         done += chunk.stop - chunk.start
-        seconds += chunk.solution.seconds
-        worst = max(worst, float(chunk.solution.error.max()))
+        seconds += chunk.seconds
+        worst = max(worst, float(chunk.error.max()))
         if on_progress is not None:
             on_progress(done, run.reduction.num_rows, worst)
         if should_stop():
+            chunks.close()
             raise KeyboardInterrupt
-    return seconds
+    return seconds if executor is None else time.perf_counter() - began
 
 
 def _solve_coupled(
@@ -158,13 +176,13 @@ def _solve_coupled(
         time_limit=math.inf if run.settings.time_limit is None else run.settings.time_limit,
     ):
         part = run.reduction.parts[solved.part]
-        for start in range(0, len(part), run.chunk_rows):
-            stop = min(start + run.chunk_rows, len(part))
+        for start in range(0, len(part), CHUNK_ROWS):
+            stop = min(start + CHUNK_ROWS, len(part))
             rows = part.instance(start, stop)
             proposal = nothing_known(rows, solved.mask[start:stop])
             share = solved.seconds * (stop - start) / len(part)
             solution = judged(rows, proposal, solved.solver, share)
-            ledger.put(solved.part, start, stop, solution)
+            ledger.put(Chunk.of(solved.part, start, stop, solution))
             worst = max(worst, float(solution.error.max()))
         done += len(part)
         seconds += solved.seconds

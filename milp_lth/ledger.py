@@ -3,7 +3,7 @@
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -50,6 +50,15 @@ class Chunk(NamedTuple):
     rel_gap: float
     seconds: float
 
+    @classmethod
+    def of(cls, part: int, start: int, stop: int, solution: Solution) -> Self:
+        """Return what is recorded of a solution: all but the problems, which can be drawn again."""
+        s = solution
+        return cls(
+            part, start, stop, np.packbits(s.mask).tobytes(), s.objective, s.error, s.bound,
+            s.status, s.solver, s.abs_gap, s.rel_gap, s.seconds,
+        )  # fmt: skip
+
     def mask(self, num_candidates: int) -> BoolArray:
         """Return the masks, shape (rows, num_candidates).
 
@@ -64,6 +73,11 @@ class Chunk(NamedTuple):
             raise ContradictionError("the recorded masks do not fit the problems")
         bits = np.unpackbits(packed, count=num_bits)
         return bits.reshape(self.stop - self.start, num_candidates).astype(np.bool_)
+
+    def write_to(self, masks: Sequence[BoolArray]) -> None:
+        """Write the masks where they belong among those of all parts, shapes (rows, n)."""
+        mask = masks[self.part]
+        mask[self.start : self.stop] = self.mask(mask.shape[1])
 
 
 class Ledger:
@@ -97,20 +111,25 @@ class Ledger:
     def __exit__(self, *exception: object) -> None:
         self._connection.close()
 
-    def put(self, part: int, start: int, stop: int, solution: Solution) -> None:
+    def put(self, chunk: Chunk) -> None:
         """Record a solved chunk, durably."""
-        s = solution
-        arrays = (np.packbits(s.mask), s.objective, s.error, s.bound, s.status)
+        arrays: tuple[NDArray[Any], ...] = (
+            chunk.objective, chunk.error, chunk.bound, chunk.status,
+        )  # fmt: skip
         with self._connection:
             self._connection.execute(
                 "insert or replace into chunks values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (part, start, stop, *(_bytes(a) for a in arrays),
-                 s.solver, s.abs_gap, s.rel_gap, s.seconds),
-            )  # fmt: skip
+                (*chunk[:4], *map(_bytes, arrays), *chunk[8:]),
+            )
 
-    def known(self) -> set[tuple[int, int]]:
-        """Return (part, start) of every recorded chunk."""
-        return set(self._select("select part, start from chunks"))
+    def done(self) -> dict[int, list[tuple[int, int]]]:
+        """Return (start, stop) of every recorded chunk, by part, in order."""
+        found: dict[int, list[tuple[int, int]]] = {}
+        for part, start, stop in self._select(
+            "select part, start, stop from chunks order by part, start"
+        ):
+            found.setdefault(part, []).append((start, stop))
+        return found
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield the recorded chunks in order.

@@ -1,7 +1,7 @@
 """From a target and a source to SubsetSum problems, with the way back."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from torch import nn
@@ -39,6 +39,14 @@ class Part:
             return self.layer.name
         return f"{self.layer.name} ({'+' if self.half.sign > 0 else '−'})"
 
+    def of_rows(self, start: int, stop: int) -> "Part":
+        """Return the part with the weights of some rows alone: they can be stated, no others.
+
+        It is small, a seed and a range, since candidates are drawn where it is sent.
+        """
+        first, last = start // self.half.num_inputs, (stop - 1) // self.half.num_inputs + 1
+        return replace(self, layer=self.layer.of_outputs(first, last))
+
     def instance(self, start: int = 0, stop: int | None = None) -> SubsetSum:
         """State the problems from row `start` to before `stop`; see `Layout` for their order."""
         return self.layer.instance(
@@ -69,11 +77,19 @@ class Reduction:
         """How many SubsetSum problems there are in all."""
         return sum(map(len, self.parts))
 
-    def chunks(self, num_rows: int) -> Iterator[tuple[int, int, int]]:
-        """Cut the parts into pieces of at most `num_rows`: (part, start, stop)."""
+    def chunks(
+        self, num_rows: int, done: Mapping[int, Sequence[tuple[int, int]]] | None = None
+    ) -> Iterator[tuple[int, int, int]]:
+        """Cut the parts into pieces of at most `num_rows`: (part, start, stop).
+
+        What is `done` of a part, as (start, stop) in order, is left out.
+        """
         for p, part in enumerate(self.parts):
-            for start in range(0, len(part), num_rows):
-                yield p, start, min(start + num_rows, len(part))
+            first = 0
+            for start, stop in (*(done or {}).get(p, ()), (len(part), len(part))):
+                for begin in range(first, start, num_rows):
+                    yield p, begin, min(begin + num_rows, start)
+                first = stop
 
 
 def reduce(

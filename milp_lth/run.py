@@ -51,7 +51,6 @@ class Run:
                 if isinstance(fields[name], list):
                     fields[name] = tuple(fields[name])
             self.settings = RunSettings(**fields)
-            self.chunk_rows = int(self.stated["chunk_rows"])
             low, high = self.stated["data"]["input_range"]
             where = self.stated["target"].get("path")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -98,8 +97,7 @@ class Run:
         for chunk in ledger.chunks():
             if chunk.part >= len(parts) or chunk.stop > len(parts[chunk.part]):
                 raise ContradictionError("results are recorded for rows that do not exist")
-            mask = masks[chunk.part]
-            mask[chunk.start : chunk.stop] = chunk.mask(mask.shape[1])
+            chunk.write_to(masks)
             covered[chunk.part] += chunk.stop - chunk.start
         if covered != [len(p) for p in parts]:
             raise ValueError(f"{self.folder}: the run is not complete")

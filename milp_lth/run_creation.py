@@ -81,7 +81,6 @@ def create_run(settings: RunSettings, out: str | os.PathLike[str] | None = None)
             "target": target,
             "data": _described(data) | {"input_range": list(data.input_range)},
             "calibration": None if calibration is None else _described(calibration),
-            "chunk_rows": settings.chunk_rows(),
             "versions": _versions(),
         }
         content = json.dumps(stated, indent=2, ensure_ascii=False) + "\n"

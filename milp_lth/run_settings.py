@@ -7,7 +7,7 @@ import torch
 
 from instances.objectives import Closest, Objective, make_objective
 from milp_lth.coupled import Coupling, DataAware, EdgeLimit
-from milp_lth.solving import CHUNK_ROWS, SLOW_CHUNK_ROWS
+from milp_lth.solving import CHUNK_ROWS, REMOTE_CHUNK_ROWS, SLOW_CHUNK_ROWS
 from milp_lth.source import Source
 from milp_lth.targets.named import NAMED_TARGETS
 from solvers.registry import REGISTRY, get_solver
@@ -116,10 +116,15 @@ class RunSettings:
             solver = replace(solver, device=self.device)  # type: ignore[type-var]
         return solver
 
-    def chunk_rows(self) -> int:
-        """Return how many rows are solved and recorded together."""
-        one_by_one = self.solver != AUTO and not REGISTRY[self.solver].batched
-        return SLOW_CHUNK_ROWS if one_by_one else CHUNK_ROWS
+    def chunk_rows(self, *, elsewhere: bool = False) -> int:
+        """Return how many rows are solved and recorded together, here or `elsewhere`."""
+        if self.one_by_one():
+            return SLOW_CHUNK_ROWS
+        return REMOTE_CHUNK_ROWS if elsewhere else CHUNK_ROWS
+
+    def one_by_one(self) -> bool:
+        """Whether the solver that is named takes one row after the other."""
+        return self.solver != AUTO and not REGISTRY[self.solver].batched
 
     def make_device(self) -> torch.device:
         """Return where the networks are run."""

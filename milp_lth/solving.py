@@ -1,31 +1,29 @@
-"""Solving a reduction piece by piece."""
+"""Solving a reduction piece by piece, here or elsewhere."""
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 
 import numpy as np
 
-from milp_lth.reduction import Reduction
-from solvers.solution import Solution
+from instances.arrays import BoolArray
+from milp_lth.ledger import Chunk
+from milp_lth.reduction import Part, Reduction
 from solvers.solve import solve
 from solvers.solver import Solver
 
 CHUNK_ROWS = 20_000
 """Rows solved in one go: a fraction of a second to some seconds of work."""
 
+REMOTE_CHUNK_ROWS = 100_000
+"""The same where chunks are sent to other processes: a second of work at 21 candidates."""
+
 SLOW_CHUNK_ROWS = 20
 """The same for solvers that take one row after the other."""
 
-
-class SolvedChunk(NamedTuple):
-    """The rows from `start` to before `stop` of a part, solved."""
-
-    part: int
-    start: int
-    stop: int
-    solution: Solution
+Ranges = Iterable[tuple[int, int, int]]
+"""Pieces of work: part, first row, and the row behind the last."""
 
 
 def solve_chunks(
@@ -33,9 +31,10 @@ def solve_chunks(
     solver: Solver | str | None = None,
     *,
     time_limit: float = math.inf,
-    chunk_rows: int = CHUNK_ROWS,
-    skip: Callable[[int, int], bool] = lambda part, start: False,
-) -> Iterator[SolvedChunk]:
+    chunk_rows: int | None = None,
+    done: Mapping[int, Sequence[tuple[int, int]]] | None = None,
+    executor: Executor | None = None,
+) -> Generator[Chunk, None, None]:
     """Solve the rows of all parts, a chunk at a time.
 
     Parameters
@@ -47,33 +46,49 @@ def solve_chunks(
     time_limit
         Seconds for all chunks together; each gets the share of its rows in what is left.
     chunk_rows
-        Rows per chunk.
-    skip
-        Whether the chunk of a part that begins at a row is known already.
+        Rows per chunk; None: 20,000, or 100,000 with an executor.
+    done
+        What is known of each part already, as (start, stop) in order.
+    executor
+        Where chunks are solved, each on one thread: any of `concurrent.futures`, or that of a Dask
+        client, see `milp_lth.elsewhere`; None: here, one after the other.
 
     Yields
     ------
-    SolvedChunk
-        In the order of `Reduction.chunks`.
+    Chunk
+        In the order of `Reduction.chunks`, or with an executor as they come.
     """
-    chunks = [c for c in reduction.chunks(chunk_rows) if not skip(c[0], c[1])]
-    rows_left = sum(stop - start for _, start, stop in chunks)
+    if executor is not None:
+        from milp_lth.elsewhere import solve_elsewhere
+
+        pieces = reduction.chunks(chunk_rows or REMOTE_CHUNK_ROWS, done)
+        yield from solve_elsewhere(reduction, pieces, executor, solver, time_limit=time_limit)
+        return
+    ranges = list(reduction.chunks(chunk_rows or CHUNK_ROWS, done))
+    rows_left = sum(stop - start for _, start, stop in ranges)
     seconds_left = time_limit
-    for p, start, stop in chunks:
-        instance = reduction.parts[p].instance(start, stop)
+    for p, start, stop in ranges:
         share = seconds_left * (stop - start) / rows_left
         began = time.perf_counter()
-        solution = solve(instance, solver, time_limit=max(share, 1e-3))
+        chunk = solve_rows(reduction.parts[p], p, start, stop, solver, max(share, 1e-3))
         seconds_left -= time.perf_counter() - began
         rows_left -= stop - start
-        yield SolvedChunk(p, start, stop, solution)
+        yield chunk
+
+
+def solve_rows(
+    part: Part, place: int, start: int, stop: int, solver: Solver | str | None, time_limit: float
+) -> Chunk:
+    """Solve the rows from `start` to before `stop` of a part, the one at `place`."""
+    solution = solve(part.instance(start, stop), solver, time_limit=time_limit)
+    return Chunk.of(place, start, stop, solution)
 
 
 def solve_masks(
     reduction: Reduction, solver: Solver | str | None = None, *, time_limit: float = math.inf
-) -> list["np.ndarray[tuple[int, int], np.dtype[np.bool_]]"]:
+) -> list[BoolArray]:
     """Solve everything and return one mask per part, shape (rows, n), as `assemble` takes them."""
     masks = [np.zeros(part.shape, np.bool_) for part in reduction.parts]
     for chunk in solve_chunks(reduction, solver, time_limit=time_limit):
-        masks[chunk.part][chunk.start : chunk.stop] = chunk.solution.mask
+        chunk.write_to(masks)
     return masks

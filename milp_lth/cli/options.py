@@ -13,6 +13,25 @@ as_json = click.option(
 )
 
 
+def distribution_options(function: F) -> F:
+    """Add where chunks are solved, and how large they are."""
+    for option in (
+        click.option(
+            "--chunk-rows",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Weights solved and recorded together. [default: 20,000; 100,000 elsewhere]",
+        ),
+        click.option(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="A Dask scheduler, such as tcp://host:8786, whose workers solve.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
 def coupling_options(function: F) -> F:
     """Add what belongs to the objectives budget and data-aware."""
     for option in (

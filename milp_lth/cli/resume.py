@@ -2,13 +2,17 @@
 
 import click
 
-from milp_lth.cli.options import as_json
-from milp_lth.cli.run import carry_out
+from milp_lth.cli.options import as_json, distribution_options
+from milp_lth.cli.run import carry_out, workers
 
 
 @click.command(name="resume")
 @click.argument("folder", type=click.Path())
+@distribution_options
 @as_json
-def command(folder: str, as_json: bool) -> int:
-    """Continue the run in FOLDER where it stopped."""
-    return carry_out(folder, as_json)
+def command(folder: str, as_json: bool, scheduler: str | None, chunk_rows: int | None) -> int:
+    """Continue the run in FOLDER where it stopped, here or with a scheduler."""
+    from milp_lth.run import Run
+
+    with workers(Run(folder).settings, scheduler) as executor:
+        return carry_out(folder, as_json, executor, chunk_rows)

@@ -1,11 +1,23 @@
 """``milp-lth run``: from a trained network to a ticket."""
 
 from collections.abc import Callable
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from milp_lth.cli.options import as_json, coupling_options, objective_options, print_json
+from milp_lth.cli.options import (
+    as_json,
+    coupling_options,
+    distribution_options,
+    objective_options,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from milp_lth.run_settings import RunSettings
 
 
 @click.command(name="run")
@@ -62,6 +74,7 @@ from milp_lth.cli.options import as_json, coupling_options, objective_options, p
     metavar="DIR",
     help="The run's folder. [default: runs/TARGET-1, -2, …]",
 )
+@distribution_options
 @as_json
 def command(
     as_json: bool,
@@ -69,6 +82,8 @@ def command(
     budget: str | None,
     error_limit: str | None,
     out: str | None,
+    scheduler: str | None,
+    chunk_rows: int | None,
     **options: Any,
 ) -> int:
     """Rebuild a trained network by only pruning a random one."""
@@ -81,25 +96,54 @@ def command(
         error_limit=_numbers("error-limit", error_limit, float),
         **options,
     )
-    folder = create_run(settings, out)
-    return carry_out(str(folder), as_json)
+    with workers(settings, scheduler) as executor:
+        folder = create_run(settings, out)
+        return carry_out(str(folder), as_json, executor, chunk_rows)
 
 
-def carry_out(folder: str, quiet: bool) -> int:
+def workers(
+    settings: "RunSettings", scheduler: str | None
+) -> AbstractContextManager["Executor | None"]:
+    """Connect to a scheduler, if there is one.
+
+    Raises
+    ------
+    ValueError
+        When nobody answers there, or what is asked couples the weights.
+    """
+    if scheduler is None:
+        return nullcontext()
+    if settings.coupling() is not None:
+        raise ValueError(
+            f"--objective {settings.objective} couples the weights: leave out --scheduler"
+        )
+    from milp_lth.cluster import open_cluster
+
+    return open_cluster(scheduler, one_by_one=settings.one_by_one())
+
+
+def carry_out(
+    folder: str, quiet: bool, executor: "Executor | None" = None, chunk_rows: int | None = None
+) -> int:
     """Carry a run to its end and print its figures; return the exit code."""
     from milp_lth.cli.figures import print_figures
     from milp_lth.cli.interrupts import Interrupts
     from milp_lth.cli.main import OK, OUT_OF_TOLERANCE
     from milp_lth.cli.progress import Progress
+    from milp_lth.elsewhere import WorkersLostError
     from milp_lth.execution import execute
     from milp_lth.run import Run
 
     try:
         with Progress("weights", quiet=quiet) as progress, Interrupts() as interrupts:
-            figures = execute(Run(folder), progress, interrupts.asked)
+            figures = execute(
+                Run(folder), progress, interrupts.asked, executor=executor, chunk_rows=chunk_rows
+            )
     except KeyboardInterrupt:
         click.echo(f"milp-lth: interrupted; continue with: milp-lth resume {folder}", err=True)
         raise
+    except WorkersLostError as error:
+        raise ValueError(f"{error}; continue with: milp-lth resume {folder}") from error
     if quiet:
         print_json(figures)
     else:

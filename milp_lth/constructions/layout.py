@@ -1,6 +1,6 @@
 """What every construction offers: a layer drawn at random, and where a target's weights lie."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -137,6 +137,13 @@ class Layout:
     name: str
     weight: FloatArray
     """Shape (num_outputs, num_inputs), the bias being the last column."""
+    first_output: int = 0
+    """The output that the first row of `weight` belongs to: later ones in a layout of some rows."""
+
+    def of_outputs(self, first: int, last: int) -> Self:
+        """Return the layout with the weights of the outputs from `first` to before `last` alone."""
+        rows = slice(first - self.first_output, last - self.first_output)
+        return replace(self, weight=self.weight[rows], first_output=first)
 
     def halves(self) -> tuple[Half, ...]:
         """Return which candidates serve inputs above 0 and, where they differ, those below."""
@@ -150,9 +157,11 @@ class Layout:
         """Write the answer to a half's rows, shape (rows, n), into the layer's mask."""
         raise NotImplementedError
 
-    def targets(self, half: Half) -> FloatArray:
-        """Return the weights that a half approximates, in the order of its rows."""
-        return self.weight[:, : half.num_inputs].reshape(-1)
+    def targets(self, half: Half, first: int = 0, last: int | None = None) -> FloatArray:
+        """Return what a half approximates of the outputs `first` to before `last`, row by row."""
+        last = self.drawn.num_outputs if last is None else last
+        rows = slice(first - self.first_output, last - self.first_output)
+        return self.weight[rows, : half.num_inputs].reshape(-1)
 
     def instance(self, half: Half, objective: Objective, start: int, stop: int) -> SubsetSum:
         """State the SubsetSum problems of the rows from `start` to before `stop`."""
@@ -165,7 +174,7 @@ class Layout:
         available = np.broadcast_to(usable, candidates.shape).reshape(flat)
         return SubsetSum(
             candidates.reshape(flat)[rows],
-            self.targets(half)[start:stop],
+            self.targets(half, first, last)[rows],
             objective,
             None if usable.all() else available[rows],
         )

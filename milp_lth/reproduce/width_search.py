@@ -129,8 +129,8 @@ class WidthSearch:
         masks = [np.zeros(part.shape, np.bool_) for part in reduction.parts]
         errors = []
         for chunk in solve_chunks(reduction):
-            masks[chunk.part][chunk.start : chunk.stop] = chunk.solution.mask
-            errors.append(chunk.solution.error)
+            chunk.write_to(masks)
+            errors.append(chunk.error)
         ticket = assemble(reduction, masks)
         with torch.inference_mode():
             target = self.network.module()(data.x.to(self.network.dtype)).argmax(dim=1)

@@ -84,8 +84,8 @@ class Cbc:
         size = milp.size
         slack = self.tolerance * size if self.tuned else 0.0
         # where an error variable takes up what rows miss, the objective is off by the slack at
-        # most; one that pays for whole numbers is widened for the bound, and narrowed where its mask
-        # then fails
+        # most; one that pays for whole numbers is widened for the bound, and narrowed where its
+        # mask then fails
         widens = self.tuned and milp.counting
         stats = {"build_seconds": 0.0}
         widened = milp.widened(slack) if widens else milp

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from milp_lth.execution import execute, write_report
-from milp_lth.ledger import Ledger
+from milp_lth.ledger import Chunk, Ledger
 from milp_lth.run import REPORT, SETTINGS, TARGET, TICKET, Run
 from milp_lth.run_creation import create_run
 from milp_lth.run_settings import RunSettings
@@ -213,7 +213,7 @@ def test_a_false_claim_of_optimality_is_found_by_the_second_method(run_copy: Pat
     fields = {**honest.__dict__, "mask": mask, "objective": objective, "violation": violation,
               "error": objective, "bound": objective}  # fmt: skip
     with Ledger(run_copy) as ledger:
-        ledger.put(2, 0, len(part), Solution(**fields))
+        ledger.put(Chunk.of(2, 0, len(part), Solution(**fields)))
     with Ledger(run_copy) as ledger:
         ticket = run.assemble(ledger)
         save_ticket(ticket, run_copy / TICKET)

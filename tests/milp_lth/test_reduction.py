@@ -161,7 +161,7 @@ def test_chunks_and_threads_do_not_change_the_ticket(construction: str, tmp_path
         masks = [np.zeros(part.shape, bool) for part in reduction.parts]
         solver = MeetInTheMiddle(threads=threads)
         for chunk in solve_chunks(reduction, solver, chunk_rows=chunk_rows):
-            masks[chunk.part][chunk.start : chunk.stop] = chunk.solution.mask
+            chunk.write_to(masks)
         path = tmp_path / f"{chunk_rows}.safetensors"
         save_ticket(assemble(reduction, masks), path)
         written.append(path.read_bytes())
