@@ -10,6 +10,7 @@ from typing import Any
 from instances.objectives import Sparsest
 from milp_lth.bench.batches import NUM_CANDIDATES, TOLERANCE, batch_rows
 from milp_lth.bench.curve import Curve, check_numbers, measure_curve
+from milp_lth.bench.machine import machine
 from milp_lth.bench.parameter_sets import check_num_instances, parameter_set_rows
 from milp_lth.bench.row import Row
 from milp_lth.bench.timing import OnProgress
@@ -37,6 +38,7 @@ class Kernels:
             "curve": [{"n": n, "seconds": seconds} for n, seconds in self.curve.points],
             "slope": self.curve.slope,
             "seed": self.seed,
+            "machine": machine(),
             "versions": self.versions,
         }
 

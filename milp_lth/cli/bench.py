@@ -1,5 +1,6 @@
 """``milp-lth bench``: what things cost on this machine."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,14 +9,17 @@ import click
 from milp_lth.cli.options import as_json, print_json
 
 if TYPE_CHECKING:
-    from milp_lth.bench.kernels import Kernels
+    from milp_lth.bench.row import Row
 
 _CURVE = ",".join(str(n) for n in range(24, 45, 2))
 
 
 @click.group(name="bench")
 def command() -> None:
-    """Measure what things cost on this machine."""
+    """Measure what things cost on this machine.
+
+    It should have nothing else to do. A bar that is missed is shown; it is no error.
+    """
 
 
 @command.command(name="kernels")
@@ -49,10 +53,7 @@ def command() -> None:
 def kernels(
     instances: int, curve: str, weights: str | None, seed: int, out: str | None, as_json: bool
 ) -> None:
-    """Time meet-in-the-middle in one thread, and CP-SAT beside it.
-
-    The machine should have nothing else to do. A bar that is missed is shown; it is no error.
-    """
+    """Time meet-in-the-middle in one thread, and CP-SAT beside it."""
     from milp_lth.bench.kernels import measure_kernels, read_problems
     from milp_lth.cli.progress import Progress
 
@@ -60,14 +61,14 @@ def kernels(
     measured = measure_kernels(
         read_problems(weights, seed),
         num_instances=instances,
-        numbers=_numbers(curve),
+        numbers=_numbers("curve", curve),
         seed=seed,
         progress=lambda what: Progress(what, quiet=as_json),
     )
     if as_json:
         print_json(measured.stated())
     else:
-        _print(measured)
+        _print(measured.rows)
     if page is not None:
         from instances.files import write_atomically
         from milp_lth.bench.page import bench_page
@@ -77,11 +78,66 @@ def kernels(
             click.echo(f"page: {page}")
 
 
-def _numbers(text: str) -> list[int]:
+@command.command(name="runs")
+@click.option(
+    "--weights",
+    type=click.Path(),
+    metavar="FILE",
+    help="A .safetensors or .pt state dict, as of milp-lth run. [default: digits]",
+)
+@click.option("--data", help="What that file is judged by, as of milp-lth run.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the random networks.")
+@as_json
+def runs(weights: str | None, data: str | None, seed: int, as_json: bool) -> None:
+    """Time whole runs, from the command to the report, and look at their memory."""
+    from milp_lth.bench.runs import run_rows
+    from milp_lth.cli.progress import Progress
+
+    if data is not None and weights is None:
+        raise ValueError("--data belongs to --weights")
+    with Progress("runs", quiet=as_json) as progress:
+        _show(run_rows(weights, data, seed, progress), seed, as_json)
+
+
+@command.command(name="workers")
+@click.option(
+    "--workers",
+    default="1,2",
+    show_default=True,
+    metavar="N[,N…]",
+    help="How many, each a process.",
+)
+@click.option(
+    "--chunks", type=int, default=16, show_default=True, help="Of 120,000 weights: some seconds."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Determines the weights.")
+@as_json
+def workers(workers: str, chunks: int, seed: int, as_json: bool) -> None:
+    """Time the same chunks in one thread here and by Dask workers on this machine."""
+    from milp_lth.bench.workers import worker_rows
+    from milp_lth.cli.progress import Progress
+
+    numbers = _numbers("workers", workers)
+    with Progress("measurements", quiet=as_json) as progress:
+        _show(worker_rows(numbers, chunks, seed, progress), seed, as_json)
+
+
+def _show(rows: Sequence["Row"], seed: int, as_json: bool) -> None:
+    """Print rows and the machine that they come from."""
+    from milp_lth.bench.machine import described, machine
+
+    if as_json:
+        print_json({"rows": [row.stated() for row in rows], "seed": seed, "machine": machine()})
+    else:
+        _print(rows)
+        click.echo(described(machine()))
+
+
+def _numbers(name: str, text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise ValueError(f"--curve {text}: give whole numbers, as in 24,32,40") from error
+        raise ValueError(f"--{name} {text}: give whole numbers, as in 24,32,40") from error
 
 
 def _writable(out: str) -> Path:
@@ -96,11 +152,11 @@ def _writable(out: str) -> Path:
     return path
 
 
-def _print(measured: "Kernels") -> None:
+def _print(rows: Sequence["Row"]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table("what", "measured", "bar", "met", box=None, padding=(0, 2, 0, 0))
-    for row in measured.rows:
+    for row in rows:
         table.add_row(*row.texts())
     Console().print(table)

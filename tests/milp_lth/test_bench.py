@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from instances.generate import uniform_family
-from milp_lth.bench import batches, curve, parameter_sets
+from milp_lth.bench import batches, curve, parameter_sets, runs, workers
 from milp_lth.bench.kernels import read_problems
 from milp_lth.bench.row import Row
 from milp_lth.cli import main as cli
@@ -52,6 +52,7 @@ def test_json_and_page(run: Run) -> None:
     stated = json.loads(out)
     assert stated["seed"] == 3
     assert stated["versions"].keys() == {"numba", "numpy", "ortools"}
+    assert stated["machine"]["cores"] >= 1
     assert [point["n"] for point in stated["curve"]] == [16, 20]
     assert all(point["seconds"] > 0 for point in stated["curve"])
     rows = {row["row"]: row for row in stated["rows"]}
@@ -178,3 +179,39 @@ def test_the_line_is_fitted_from_24_on(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_rows_as_people_read_them(row: Row, texts: tuple[str, ...]) -> None:
     assert row.texts() == texts
+
+
+def test_whole_runs_are_timed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    file = tmp_path / "net.pt"
+    torch.save(nn.Sequential(nn.Linear(9, 4)).state_dict(), file)
+    monkeypatch.setattr(runs, "_FILE", {"mine": ("--width", "9", "--construction", "direct")})
+    assert cli._run(["bench", "runs", "--weights", str(file), "--json"]) == 0
+    stated = json.loads(capsys.readouterr().out)
+    seconds, memory = stated["rows"]
+    assert seconds["row"] == "mine: command to report"
+    assert 0 < seconds["phases"]["total"] < seconds["value"]
+    assert seconds["num_rows"] == 40
+    assert 100 < memory["value"] < 4000
+    assert stated["machine"].keys() >= {"processor", "cores", "memory", "accelerator"}
+    monkeypatch.setattr(runs, "_DIGITS", {"bad": ("--width", "0")})
+    assert cli._run(["bench", "runs"]) == 2
+    assert "width 0" in capsys.readouterr().err
+    assert cli._run(["bench", "runs", "--data", "digits"]) == 2
+
+
+def test_workers_are_timed_and_agree(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(workers, "CHUNK_ROWS", 1000)
+    assert cli._run(["bench", "workers", "--chunks", "3", "--json"]) == 0
+    rows = {row["row"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
+    assert rows["2 workers / one: speed"]["same"]
+    assert rows["one worker / here: overhead"]["bar"] == 5
+    assert rows["here, one thread"]["value"] > 0
+    for bad in ("0", "one"):
+        assert cli._run(["bench", "workers", "--workers", bad]) == 2
+        assert "whole numbers" in capsys.readouterr().err
