@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 _NUMBERS = 1 << 20  # looked at together: 8 MB in float64, some of it in the cache
-_NUMBERS_CUDA = 1 << 26
+_CUDA_SHARE = 1 / 8  # of the free memory: steps of a heuristic keep several results as large
 
 Masks = Callable[[Rows, "torch.Tensor | None", float], "torch.Tensor"]
 """Chooses masks, shape (r, n), for rows, from where to begin, until a time by `time.monotonic`."""
@@ -52,30 +52,55 @@ def propose_in_chunks(
     deadline = time.monotonic() + time_limit
     whole = nothing_known(instance, start)
     where = find_device(device)
-    step = rows_at_once(numbers_per_row, where)
-    for first in range(0, len(instance), step):
-        if time.monotonic() > deadline:
-            break
+    step, first = rows_at_once(numbers_per_row, where), 0
+    while first < len(instance) and time.monotonic() <= deadline:
         part = instance.part(first, min(first + step, len(instance)))
         given = None if start is None else start[first : first + step]
         proposal = nothing_known(part, given)
         if instance.num_candidates:
-            rows = Rows.load(part, str(where))
-            begin = None if given is None else torch.tensor(given, device=rows.a.device)
-            chosen = masks(rows, begin, deadline) & rows.free
-            proposal.mask[:] = chosen.cpu().numpy()
+            try:
+                proposal.mask[:] = _chosen(part, masks, where, given, deadline)
+            except torch.OutOfMemoryError:  # others use the device, too
+                if len(part) == 1:
+                    raise
+                torch.cuda.empty_cache()
+                step = (len(part) + 1) // 2
+                continue
             if given is not None:
                 _keep_better(part, proposal.mask, given)
         proposal.reported.status[:] = "done" if time.monotonic() <= deadline else "time limit"
         put_rows(whole, first, proposal)
         if on_event is not None:
             on_event(first, proposal)
+        first += len(part)
     return whole
 
 
+def _chosen(
+    part: SubsetSum,
+    masks: Masks,
+    where: "torch.device",
+    given: BoolArray | None,
+    deadline: float,
+) -> BoolArray:
+    import torch
+
+    rows = Rows.load(part, str(where))
+    begin = None if given is None else torch.tensor(given, device=rows.a.device)
+    return np.asarray((masks(rows, begin, deadline) & rows.free).cpu().numpy())
+
+
 def rows_at_once(numbers_per_row: int, device: "torch.device") -> int:
-    """Return how many rows are worked on together where each takes so many numbers."""
-    numbers = _NUMBERS_CUDA if device.type == "cuda" else _NUMBERS
+    """Return how many rows are worked on together where each takes so many numbers.
+
+    On a GPU as many as fit into an eighth of its free memory, in float64.
+    """
+    numbers = _NUMBERS
+    if device.type == "cuda":
+        import torch
+
+        free, _ = torch.cuda.mem_get_info(device)
+        numbers = int(free * _CUDA_SHARE) // 8
     return max(1, numbers // max(1, numbers_per_row))
 
 

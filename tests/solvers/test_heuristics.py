@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from oracle import enumerate_row
 
 from instances.generate import normal_family, product_family, uniform_family
@@ -209,3 +210,32 @@ def test_cuda_finds_as_good_masks(solver: Solver) -> None:
     there = type(solver)(device="cuda")  # type: ignore[call-arg]
     errors = [instance.judge(masks(solver, instance)).error for solver in (here, there)]
     assert np.median(errors[1]) <= 2 * np.median(errors[0])
+
+
+def test_batches_fit_the_memory_of_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**33, 2**34))
+    assert chunks.rows_at_once(2**10, gpu) == 2**17  # an eighth of 8 GiB, as float64
+    assert chunks.rows_at_once(2**40, gpu) == 1
+
+
+def test_a_device_that_is_out_of_memory_gets_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    instance = uniform_family(40, 12)
+    expected = solve(instance, "greedy").mask
+    load = chunks.Rows.load
+    sizes: list[int] = []
+
+    def crowded(part: SubsetSum, device: str) -> chunks.Rows:
+        sizes.append(len(part))
+        if len(part) > 9:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return load(part, device)
+
+    monkeypatch.setattr(chunks.Rows, "load", crowded)
+    assert np.array_equal(solve(instance, "greedy").mask, expected)
+    assert sizes == [40, 20, 10, *[5] * 8]
+    monkeypatch.setattr(
+        chunks.Rows, "load", lambda part, device: crowded(uniform_family(10, 3), "")
+    )
+    with pytest.raises(torch.OutOfMemoryError):
+        solve(instance, "greedy")
