@@ -50,7 +50,8 @@ class Stream(NamedTuple):
 
 
 @compilable
-def _philox(counter, key0, key1):  # type: ignore[no-untyped-def]
+def philox(counter, key0, key1):  # type: ignore[no-untyped-def]
+    """Return the four random 32-bit words of a counter; all are 64-bit unsigned integers."""
     mask32 = np.uint64(0xFFFFFFFF)
     shift = np.uint64(32)
     c0 = counter & mask32
@@ -74,7 +75,7 @@ def _philox(counter, key0, key1):  # type: ignore[no-untyped-def]
 @compiled
 def _fill_words(counters, key0, key1, out):  # type: ignore[no-untyped-def]
     for r in range(counters.size):
-        w0, w1, w2, w3 = _philox(counters[r], key0, key1)
+        w0, w1, w2, w3 = philox(counters[r], key0, key1)
         out[r, 0] = w0
         out[r, 1] = w1
         out[r, 2] = w2
@@ -84,7 +85,7 @@ def _fill_words(counters, key0, key1, out):  # type: ignore[no-untyped-def]
 @compiled
 def _fill_uniform(counters, key0, key1, drop, out):  # type: ignore[no-untyped-def]
     for r in range(counters.size):
-        w0, w1, _, _ = _philox(counters[r], key0, key1)
+        w0, w1, _, _ = philox(counters[r], key0, key1)
         out[r] = np.int64((w0 << np.uint64(32)) | w1) >> drop
 
 
@@ -97,7 +98,7 @@ def _fill_normal(counters, key0, key1, table, out):  # type: ignore[no-untyped-d
     """
     num_octaves = table.shape[0]
     for r in range(counters.size):
-        w0, w1, _, _ = _philox(counters[r], key0, key1)
+        w0, w1, _, _ = philox(counters[r], key0, key1)
         tail = ((w0 & np.uint64(0x7FFFFFFF)) << np.uint64(33)) | (w1 << np.uint64(1))
         octave = 0
         while octave < num_octaves - 1 and not tail >> np.uint64(63):

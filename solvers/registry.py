@@ -211,7 +211,7 @@ def get_solver(name: str, **parameters: Any) -> Solver:
     """Make the solver registered as `name`, with its parameters.
 
     >>> get_solver("mitm", threads=1)
-    MeetInTheMiddle(threads=1)
+    MeetInTheMiddle(threads=1, device='auto')
 
     Raises
     ------

@@ -12,7 +12,7 @@ def select(instance: Instance) -> Solver:
 
     >>> from instances.generate import uniform_family
     >>> select(uniform_family(1, 21))
-    MeetInTheMiddle(threads=0)
+    MeetInTheMiddle(threads=0, device='auto')
 
     Exact solvers may need very long beyond what they are made for, such as CP-SAT beyond 48
     candidates: give a time limit.

@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 from instances.arrays import BoolArray
 from instances.files import CLASSES, from_fields, to_fields
 from instances.instance import Instance
+from instances.neurons import Neurons
 from solvers.frames import proposal_arrays, proposal_from, read_frame, write_frame
 from solvers.memory import end_children, resident_bytes
 from solvers.solver import OnEvent, Proposal, Solver, nothing_known, put_rows
@@ -246,8 +247,9 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
 
 def _warm_up(solver: Solver) -> None:
     """Solve something tiny, so that imports and compilation are not on the clock."""
-    for problem_class in CLASSES.values():
-        tiny = problem_class.tiny()
+    tinies = [problem_class.tiny() for problem_class in CLASSES.values()]
+    tinies.append(dataclasses.replace(Neurons.tiny(), norm=1.0))  # other code than that of norm 2
+    for tiny in tinies:
         if solver.supports(tiny):
             solver.propose(tiny, 10.0)
 

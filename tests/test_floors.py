@@ -20,6 +20,8 @@ OWN_FILES = {  # a backend's library is imported in its own file alone, and ther
     "pyarrow": {"milp_lth/compare/store.py"},
     "pulp": {"solvers/exact/clash.py"},
     "gurobipy": {"solvers/exact/gurobi.py"},
+    # its part for CUDA; these files are themselves imported on use
+    "numba": {p.relative_to(ROOT).as_posix() for p in ROOT.glob("solvers/exact/cuda_*.py")},
 }
 
 

@@ -61,7 +61,7 @@ def rows_by_size(  # type: ignore[no-untyped-def]
             kept += 1
         if fixed_size < 0 and kept <= last and not met:
             # the largest and the smallest sum: beyond them nothing need be searched
-            above, all_above, below, all_below = _extremes(values, m)
+            above, all_above, below, all_below = extremes(values, m)
             if above < low[r]:
                 answer, kept = all_above, last + 1
             elif below > high[r]:
@@ -93,7 +93,7 @@ def rows_by_size(  # type: ignore[no-untyped-def]
 
 
 @compilable
-def _extremes(values, num_values):  # type: ignore[no-untyped-def]
+def extremes(values, num_values):  # type: ignore[no-untyped-def]
     """Return the largest sum and its smallest subset, and the same of the smallest sum."""
     above = below = values[0] * 0
     all_above = all_below = 0
