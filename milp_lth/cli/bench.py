@@ -122,6 +122,24 @@ def workers(workers: str, chunks: int, seed: int, as_json: bool) -> None:
         _show(worker_rows(numbers, chunks, seed, progress), seed, as_json)
 
 
+@command.command(name="gpu")
+@click.option(
+    "--rows", type=int, default=1_000_000, show_default=True, help="Of a batch on the device."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Determines all numbers.")
+@as_json
+def gpu(rows: int, seed: int, as_json: bool) -> None:
+    """Time a CUDA device and two cores on the same rows; without a device, say so."""
+    from milp_lth.bench.gpu import gpu_rows, why_no_gpu
+    from milp_lth.cli.progress import Progress
+
+    reason = why_no_gpu()
+    if reason:
+        click.echo(f"not measured: {reason}", err=True)
+    with Progress("cases", quiet=as_json) as progress:
+        _show([] if reason else gpu_rows(rows, seed, progress), seed, as_json)
+
+
 def _show(rows: Sequence["Row"], seed: int, as_json: bool) -> None:
     """Print rows and the machine that they come from."""
     from milp_lth.bench.machine import described, machine
@@ -129,7 +147,8 @@ def _show(rows: Sequence["Row"], seed: int, as_json: bool) -> None:
     if as_json:
         print_json({"rows": [row.stated() for row in rows], "seed": seed, "machine": machine()})
     else:
-        _print(rows)
+        if rows:
+            _print(rows)
         click.echo(described(machine()))
 
 

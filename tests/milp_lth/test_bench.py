@@ -12,10 +12,14 @@ import torch
 from torch import nn
 
 from instances.generate import uniform_family
-from milp_lth.bench import batches, curve, parameter_sets, runs, workers
+from instances.philox import uniform
+from instances.subset_sum import SubsetSum
+from milp_lth.bench import batches, curve, gpu, parameter_sets, runs, workers
 from milp_lth.bench.kernels import read_problems
 from milp_lth.bench.row import Row
 from milp_lth.cli import main as cli
+from solvers.exact import cuda_launch
+from solvers.exact.meet_in_the_middle import MeetInTheMiddle
 from solvers.exact.scaling import scale_row
 
 Run = Callable[..., tuple[int, str, str]]
@@ -215,3 +219,44 @@ def test_workers_are_timed_and_agree(
     for bad in ("0", "one"):
         assert cli._run(["bench", "workers", "--workers", bad]) == 2
         assert "whole numbers" in capsys.readouterr().err
+
+
+def test_a_gpu_is_measured_or_it_is_said_why_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if torch.cuda.is_available():
+        assert cli._run(["bench", "gpu", "--rows", "20000", "--json"]) == 0
+        rows = json.loads(capsys.readouterr().out)["rows"]
+        assert all(row.get("same", True) for row in rows)
+        return
+    assert cli._run(["bench", "gpu", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["rows"] == []
+    assert captured.err.startswith("not measured: ")
+    assert captured.err.count("\n") == 1
+    with pytest.raises(ValueError, match="ten or more"):
+        gpu.gpu_rows(9, 0, lambda done, of: None)
+
+
+def test_what_is_measured_on_a_gpu_runs_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The measurement itself, with the CPU in the device's place."""
+    monkeypatch.setattr(gpu, "MeetInTheMiddle", lambda *given, **named: MeetInTheMiddle(1, "cpu"))
+    monkeypatch.setattr(gpu, "_LAYER", (3, 10, 4))
+    monkeypatch.setattr(gpu, "_SAMPLES", 50)
+    monkeypatch.setattr(gpu, "_SIZES", (12,))
+    monkeypatch.setattr(gpu, "replace", lambda solver, device: solver)
+
+    def drawn(stream, first, n, targets, objective):  # type: ignore[no-untyped-def]
+        counters = first + np.arange(len(targets) * n).reshape(-1, n)
+        rows = SubsetSum(uniform(stream, counters), targets, objective)
+        return MeetInTheMiddle(1, "cpu").propose(rows, np.inf)
+
+    monkeypatch.setattr(cuda_launch, "solve_uniform", drawn)
+    monkeypatch.setattr(cuda_launch, "rows_at_once", lambda n: 30)
+    told: list[tuple[int, int]] = []
+    rows = gpu.gpu_rows(100, 0, lambda *done: told.append(done))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert len(rows) == 2 * 3 + 1
+    assert all(row.more.get("same", True) for row in rows)
+    one, two = re.findall(r"mean error ([0-9.e-]+), ([0-9.e-]+)", rows[-1].note)[0]
+    assert one == two
