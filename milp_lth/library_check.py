@@ -1,6 +1,5 @@
 """The instance library against its table: what an exact solver proves, and what is recorded."""
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -19,8 +18,6 @@ from solvers.solve import solve
 from solvers.solver import OnEvent
 
 _ROUNDING = 2.0**-48  # the tolerance of bounds that are lowered by what rounding may do, no more
-_GAPS = {1.0: 1e-5, math.inf: 1e-6}  # of neurons, by norm: what the bounds of HiGHS come within
-_SECONDS = 120.0  # for a row of the solvers that need a gap
 
 
 class Prover(NamedTuple):
@@ -33,24 +30,19 @@ class Prover(NamedTuple):
 def prover(instance: Instance) -> Prover:
     """Return what a set is proved by where nothing else is asked for.
 
-    HiGHS for neurons in norm 1 and inf, up to a gap; enumeration for arbitrary sources; else what
+    The interval tree for neurons in norm 1 and inf; enumeration for arbitrary sources; else what
     `select` chooses.
     """
-    if isinstance(instance, Neurons) and instance.norm in _GAPS:
-        return Prover("highs", _GAPS[instance.norm])
+    if isinstance(instance, Neurons) and instance.linear:
+        return Prover("interval-tree")
     if isinstance(instance, ArbitrarySource):
         return Prover("enumerate")
     return Prover(solver_name(select(instance)))
 
 
 def proof(instance: Instance, by: Prover, *, on_event: OnEvent | None = None) -> Solution:
-    """Solve a set; where a gap is needed, from what a search finds, with a time limit."""
-    start, seconds = None, math.inf
-    if by.abs_gap:
-        start, seconds = solve(instance, "lns").mask, _SECONDS * len(instance)
-    return solve(
-        instance, by.solver, time_limit=seconds, abs_gap=by.abs_gap, start=start, on_event=on_event
-    )
+    """Solve a set, up to the gap that its prover is allowed."""
+    return solve(instance, by.solver, abs_gap=by.abs_gap, on_event=on_event)
 
 
 def rooms(instance: Instance, abs_gap: float) -> FloatArray:

@@ -152,11 +152,23 @@ REGISTRY: dict[str, Entry] = {
         True,
         "sphere decoding; data-aware neurons in norm 2, to some hundred candidates",
     ),
+    "interval-tree": Entry(
+        "solvers.exact.interval_tree:IntervalTree",
+        "numba",
+        True,
+        "ranges of subset sums split; data-aware neurons in norm 1 and inf, to 200 candidates",
+    ),
+    "subset-choice": Entry(
+        "solvers.exact.subset_choice:SubsetChoice",
+        "ortools",
+        True,
+        "SCIP on one choice among the best subsets per weight; data-aware neurons, any norm",
+    ),
     "lns": Entry(
         "solvers.heuristic.lns:Lns",
         "numba",
         False,
-        "pairs of weights freed and solved, from many places; data-aware neurons, any norm",
+        "some weights freed and solved, many times; data-aware neurons, any norm",
     ),
     "error-feedback": Entry(
         "solvers.heuristic.error_feedback:ErrorFeedback",

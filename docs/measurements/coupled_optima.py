@@ -1,14 +1,16 @@
 """Proofs of the library's coupled programs, for library_optima.py: each row by two methods.
 
-The first is the solver that `milp_lth.library_check` takes; what it is up to is recorded with it,
-as in highs+gap1e-6. The second shares no code with it: of neurons of few candidates and of shared
-units every choice is tried; neurons in norm 2 are listed weight by weight, as long
-as they are no worse than the first answer; edge budgets are solved by a plain dynamic program over
-all weights and numbers of edges. Of whatever is left SCIP gets a minute a row, and CP-SAT
-proves some of the shared units a third time.
+The first is the solver that `milp_lth.library_check` takes. The second shares no code with it: of
+neurons of few candidates and of shared units every choice is tried; neurons in norm 2 are listed
+weight by weight, as long as they are no worse than the first answer; of those in norm 1 and inf
+SCIP proves the program over all subsets of every weight, none of them left out; edge budgets are
+solved by a plain dynamic program over all weights and numbers of edges. Of whatever is left SCIP
+gets a minute a row, and CP-SAT proves some of the shared units a third time. What a MIP solver is
+up to is recorded with it, as in subset-choice+gap1e-6.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -19,11 +21,12 @@ from instances.library.named_set import NamedSet
 from instances.library.table import Proven
 from instances.neurons import Neurons
 from instances.shared_units import SharedUnits
-from milp_lth import solve
+from milp_lth import get_solver, solve
 from milp_lth.library_check import Prover, proof, proven_optima, prover, rooms
 
 SECONDS, SAMPLE = 60.0, 2  # of a MIP solver for a row; rows of a set that CP-SAT proves, too
 ENUMERATED, MOST_LISTED = 24, 100  # candidates of neurons
+GAPS = {1.0: 1e-5, math.inf: 1e-6}  # of neurons, by norm: what the bounds of SCIP come within
 CHUNK = 50_000
 
 
@@ -138,13 +141,17 @@ def second(row: Instance, value: float) -> tuple[str, float] | None:
         return "enumeration", by_enumeration(row)
     if isinstance(row, Neurons) and row.norm == 2 and row.ridge > 0:
         return ("listing", by_listing(row, value)) if row.num_candidates <= MOST_LISTED else None
+    if isinstance(row, Neurons) and row.linear:
+        return by_mip(row, "subset-choice", intervals=False)
     return by_mip(row, "scip")
 
 
-def by_mip(row: Instance, name: str) -> tuple[str, float] | None:
+def by_mip(row: Instance, name: str, **parameters: Any) -> tuple[str, float] | None:
     """Prove a row by a MIP solver, up to its tolerance."""
-    gap = 0.0 if name == "cp-sat" else prover(row).abs_gap or 1e-6
-    solution = solve(row, name, time_limit=SECONDS, abs_gap=gap)
+    gap = 0.0 if name == "cp-sat" else 1e-6
+    if isinstance(row, Neurons):
+        gap = GAPS.get(row.norm, gap)
+    solution = solve(row, get_solver(name, **parameters), time_limit=SECONDS, abs_gap=gap)
     value = float(proven_optima(solution)[0])
     return None if np.isnan(value) else (method(Prover(name, gap)), value)
 

@@ -112,8 +112,8 @@ def _set(name: str, what: str, build: Callable[[], Instance], *, slow: bool = Fa
 _SHAPES = {24: (6, 4), 48: (12, 4), 64: (16, 4), 80: (16, 5), 100: (20, 5)}
 _NORM_SIZES = (
     (2.0, (24, 48, 64, 100)),
-    (1.0, (24, 48, 64)),
-    (math.inf, (24, 48, 64, 80)),
+    (1.0, (24, 48, 64, 100)),
+    (math.inf, (24, 48, 64, 80, 100)),
 )
 _NEURON_SETS = tuple(
     _set(
@@ -122,7 +122,6 @@ _NEURON_SETS = tuple(
             *_SHAPES[size], _SAMPLES
         ),
         partial(_neurons, 6 if size == 24 else 4, *_SHAPES[size], norm),
-        slow=norm != 2 and size > 24,
     )
     for norm, sizes in _NORM_SIZES
     for size in sizes

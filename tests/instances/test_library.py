@@ -29,10 +29,10 @@ from instances.subset_sum import SubsetSum
 HOME = Path(instances.library.__file__).parent
 METHODS = {"mitm", "enumeration", "halves", "cp-sat"}
 COUPLED_METHODS = {
-    "sphere", "highs", "scip", "budget", "unit-sets", "enumerate",
+    "sphere", "interval-tree", "subset-choice", "scip", "budget", "unit-sets", "enumerate",
     "cp-sat", "enumeration", "listing", "program",
 }  # fmt: skip
-ONE_PROOF = {"neurons-2-200", "neurons-1-64"}
+ONE_PROOF = {"neurons-2-200"}
 COUPLED = [s.name for s in COUPLED_SETS]
 
 

@@ -115,7 +115,7 @@ def test_verify_some(capsys: pytest.CaptureFixture[str]) -> None:
     assert (code, out.split(" in ")[0]) == (0, "1 set, 5 rows, mitm: verified")
     code, out, _ = run(capsys, "verify", "neurons-inf-24", "source-1-16", "budget-max-100")
     assert (code, out.split(" in ")[0]) == (
-        0, "3 sets, 15 rows, highs, enumerate, budget: verified"
+        0, "3 sets, 15 rows, interval-tree, enumerate, budget: verified"
     )  # fmt: skip
     stated = json.loads(run(capsys, "verify", "--solver", "sphere", "--json")[1])
     assert stated["verified"]

@@ -162,7 +162,7 @@ def test_equal_seeds_give_equal_masks() -> None:
 
 def test_who_is_chosen() -> None:
     assert select(draw(3, 3)) == get_solver("sphere")
-    assert select(draw(3, 3, norm=1.0)) == get_solver("cp-sat")
+    assert select(draw(3, 3, norm=1.0)) == get_solver("interval-tree")
     with pytest.raises(ValueError, match="choose .*cp-sat"):
         solve(draw(3, 3, norm=1.0), "sphere")
 
