@@ -58,19 +58,23 @@ class EdgeLimit:
             When there is not one number, nor as many as they are needed.
         """
         given = _as_tuple(self.error if self.size is None else self.size)
-        wanted = 1 if self.per == "network" else num_layers
-        if len(given) not in (1, wanted):
-            raise ValueError(
-                f"{len(given)} budgets or limits for one {self.per}: give one number"
-                if wanted == 1
-                else f"{len(given)} budgets or limits for {wanted} layers: give one, or one a layer"
-            )
-        each = given if len(given) == wanted else given * wanted
+        num_problems = 1 if self.per == "network" else num_layers
+        each = _one_each(given, num_problems, self.per)
         return [(None, one) if self.size is None else (one, None) for one in each]
 
 
 def _as_tuple(given: Any) -> tuple[Any, ...]:
     return given if isinstance(given, tuple) else (given,)
+
+
+def _one_each(given: tuple[Any, ...], num_problems: int, per: str) -> list[Any]:
+    if len(given) not in (1, num_problems):
+        raise ValueError(
+            f"{len(given)} budgets or limits for one {per}: give one number"
+            if num_problems == 1
+            else f"{len(given)} budgets or limits for {num_problems} layers: give one, or one each"
+        )
+    return list(given if len(given) == num_problems else given * num_problems)
 
 
 @dataclass(frozen=True)
@@ -84,21 +88,37 @@ class DataAware:
     ridge
         What the weights' own errors count beside those of the outputs, as a fraction of the root
         mean square of the layer's inputs: for directions that the data leaves free.
+    budget
+        The most second-layer edges that a neuron may keep, one number or one per layer; None: any
+        number.
 
     Raises
     ------
     ValueError
-        When the norm is unknown, or the ridge negative.
+        When the norm is unknown, or the ridge or the budget negative.
     """
 
     norm: float = 2.0
     ridge: float = 0.1
+    budget: int | tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.norm not in NORMS:
             raise ValueError(f"norm {self.norm}: choose 1, 2 or inf")
         if not (math.isfinite(self.ridge) and self.ridge >= 0):
             raise ValueError(f"ridge {self.ridge}: give a number that is not negative")
+        if self.budget is not None and min(_as_tuple(self.budget), default=-1) < 0:
+            raise ValueError(f"budget {self.budget}: a neuron keeps 0 edges or more")
+
+    def budgets(self, num_layers: int) -> list[int | None]:
+        """Return the budget of the neurons of every layer.
+
+        Raises
+        ------
+        ValueError
+            When there is not one number, nor one for every layer.
+        """
+        return _one_each(_as_tuple(self.budget), num_layers, "layer")
 
 
 Coupling = EdgeLimit | DataAware

@@ -30,7 +30,9 @@ def check_coupling(run: Run, ledger: Ledger) -> Iterator[str]:
     if isinstance(coupling, EdgeLimit):
         yield from _check_budget(run.reduction, coupling, run.masks(ledger), recorded)
     elif isinstance(coupling, DataAware):
-        errors = output_errors(run.reduction, run.masks(ledger), run.calibration().x)
+        masks = run.masks(ledger)
+        yield from _check_neurons(run.reduction, coupling, masks)
+        errors = output_errors(run.reduction, masks, run.calibration().x)
         if len(recorded) != len(errors):
             yield f"{len(recorded)} layers are recorded, but there are {len(errors)}"
         for one, error in zip(recorded, errors, strict=False):
@@ -40,6 +42,17 @@ def check_coupling(run: Run, ledger: Ledger) -> Iterator[str]:
                     f"layer {one.get('layer')}: the recorded error on calibration inputs is "
                     f"{said}, but it is {error}"
                 )
+
+
+def _check_neurons(reduction: Reduction, asked: DataAware, masks: list[BoolArray]) -> Iterator[str]:
+    for layer, budget in zip(reduction.layers, asked.budgets(len(reduction.layers)), strict=True):
+        kept = sum(
+            mask.reshape(layer.drawn.num_outputs, -1).sum(axis=1)
+            for part, mask in zip(reduction.parts, masks, strict=True)
+            if part.layer is layer
+        )
+        if budget is not None and int(np.max(kept)) > budget:
+            yield f"layer {layer.name}: a neuron keeps {np.max(kept):,} edges, not {budget:,}"
 
 
 def _check_budget(

@@ -8,6 +8,7 @@ found by least squares, starting from the target's own; the masks then approxima
 import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -51,11 +52,11 @@ def solve_layers(
     reduction
         The target's weights and their candidates.
     asked
-        Norm and ridge.
+        Norm, ridge and budgets.
     inputs
         Calibration inputs, as the target takes them.
     solver
-        One that takes `instances.neurons.Neurons`; None: coordinate descent in norm 2, else
+        One that takes `instances.neurons.Neurons`; None: coordinate descent where it does, else
         large-neighbourhood search.
     time_limit
         Seconds for all layers together.
@@ -69,8 +70,7 @@ def solve_layers(
         raise ValueError("no calibration inputs: give at least one")
     if not bool(torch.isfinite(inputs).all()):
         raise ValueError("calibration inputs must be finite: remove NaN and infinity")
-    if solver is None:
-        solver = get_solver("coordinate-descent" if asked.norm == 2 else "lns")
+    budgets = asked.budgets(len(reduction.layers))
     deadline = time.monotonic() + time_limit
     target = list(reduction.network.module().double())
     wanted = given = inputs.double()
@@ -82,14 +82,21 @@ def solve_layers(
         wanted = linear(wanted)
         parts = [p for p in reduction.parts if p.layer is reduction.layers[index]]
         rows = _rows(parts, given.numpy())
-        instance = _neurons(parts, rows, wanted.numpy(), asked, refit=index > 0)
+        instance = replace(
+            _neurons(parts, rows, wanted.numpy(), asked, refit=index > 0), budget=budgets[index]
+        )
         seconds = max(deadline - time.monotonic(), 1e-3)
-        solution = solve(instance, solver, time_limit=seconds)
+        solution = solve(instance, solver or _solver_for(instance), time_limit=seconds)
         reached = rows @ instance.kept_sums(solution.mask).T
         off = float(np.sqrt(np.mean((reached - wanted.numpy()) ** 2)))
         yield SolvedLayer(index, _split(parts, solution.mask), solution, off)
         given = torch.from_numpy(reached)
         index += 1
+
+
+def _solver_for(instance: Neurons) -> Solver:
+    descent = get_solver("coordinate-descent")
+    return descent if descent.supports(instance) else get_solver("lns")
 
 
 def output_errors(

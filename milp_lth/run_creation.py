@@ -62,6 +62,7 @@ def create_run(settings: RunSettings, out: str | os.PathLike[str] | None = None)
     if isinstance(coupling, EdgeLimit):
         coupling.shares(len(reduction.layers))
     elif isinstance(coupling, DataAware):
+        coupling.budgets(len(reduction.layers))
         calibration = load_calibration(settings.calibration, data, settings.data_name())
     folder = _free_folder(Path(settings.target).stem) if out is None else Path(out)
     try:
@@ -112,7 +113,11 @@ def _check_solver(settings: RunSettings) -> None:
             EdgeBudget.tiny(), budget=size, error_limit=error, measure=coupling.measure
         )
     else:
-        tiny = replace(Neurons.tiny(), norm=coupling.norm)
+        tiny = replace(
+            Neurons.tiny(),
+            norm=coupling.norm,
+            budget=None if coupling.budget is None else 1,
+        )
     if not solver.supports(tiny):
         takers = [name for name in available_solvers() if get_solver(name).supports(tiny)]
         raise ValueError(

@@ -87,17 +87,20 @@ class RunSettings:
         if self.norm not in (None, "1", "2", "inf"):
             raise ValueError(f"--norm {self.norm}: choose 1, 2 or inf")
         ridge = DataAware.ridge if self.ridge is None else self.ridge
-        return DataAware(float(self.norm or 2), ridge)
+        return DataAware(float(self.norm or 2), ridge, self.budget)
 
     def _check_belonging(self) -> None:
         """Refuse options of another objective."""
         belongs = {
-            "budget": "budget", "error_limit": "budget", "measure": "budget", "per": "budget",
-            "calibration": "data-aware", "norm": "data-aware", "ridge": "data-aware",
+            "budget": ("budget", "data-aware"), "error_limit": ("budget",),
+            "measure": ("budget",), "per": ("budget",), "calibration": ("data-aware",),
+            "norm": ("data-aware",), "ridge": ("data-aware",),
         }  # fmt: skip
-        for name, objective in belongs.items():
-            if getattr(self, name) is not None and self.objective != objective:
-                raise ValueError(f"--{name.replace('_', '-')} belongs to --objective {objective}")
+        for name, objectives in belongs.items():
+            if getattr(self, name) is not None and self.objective not in objectives:
+                raise ValueError(
+                    f"--{name.replace('_', '-')} belongs to --objective {' or '.join(objectives)}"
+                )
 
     def make_objective(self) -> Objective:
         """Return what is asked of every weight; where they are coupled, what each is judged by."""

@@ -4,7 +4,16 @@ from instances.instance import Instance
 from solvers.registry import get_solver
 from solvers.solver import Solver
 
-PREFERRED = ("mitm", "budget", "unit-sets", "shared-units", "sphere", "interval-tree", "cp-sat", "scip")
+PREFERRED = (
+    "mitm",
+    "budget",
+    "unit-sets",
+    "shared-units",
+    "sphere",
+    "interval-tree",
+    "cp-sat",
+    "scip",
+)
 
 
 def select(instance: Instance) -> Solver:

@@ -71,7 +71,8 @@ def coupling_options(function: F) -> F:
         click.option(
             "--budget",
             metavar="K[,K…]",
-            help="budget: edges to keep in V at most, one number or one per layer.",
+            help="budget: edges to keep in V at most, one number or one per layer; data-aware: in "
+            "front of every neuron.",
         ),
     ):
         function = option(function)

@@ -15,7 +15,7 @@ from instances.arrays import BoolArray
 from instances.instance import Instance
 from instances.neurons import Neurons
 from solvers.heuristic.devices import single_thread
-from solvers.heuristic.layer import Layer, supports_layer
+from solvers.heuristic.layer import Charge, Layer, supports_layer
 from solvers.solver import OnEvent, Proposal, nothing_known
 
 
@@ -34,7 +34,7 @@ class ErrorFeedback:
 
     def supports(self, instance: Instance) -> bool:
         """Whether they are neurons in norm 2, without a budget, up to 48 candidates a weight."""
-        return supports_layer(instance)
+        return supports_layer(instance) and instance.budget is None
 
     def propose(
         self,
@@ -51,11 +51,11 @@ class ErrorFeedback:
         return nothing_known(instance, layer.mask())
 
 
-def feed_back(layer: Layer, deadline: float) -> None:
+def feed_back(layer: Layer, deadline: float, charge: Charge | None = None) -> None:
     """Fix the weights of a layer from the last to the first."""
     factor = layer.factor()
     for k in range(len(factor) - 1, -1, -1):
         if time.monotonic() > deadline:
             return
         passed_on = layer.off[:, k + 1 :] @ factor[k, k + 1 :]
-        layer.put_nearest(k, layer.weights[:, k] + passed_on / factor[k, k])
+        layer.put_nearest(k, layer.weights[:, k] + passed_on / factor[k, k], charge)

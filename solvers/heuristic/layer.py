@@ -1,6 +1,6 @@
 """A layer of neurons on a torch device: all of them take each step together, weight by weight."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +21,28 @@ _FLOOR = 1e-10
 """What is added to the Gram matrix, relative to its mean diagonal, so that it can be factorised."""
 
 
-def supports_layer(instance: object) -> bool:
-    """Whether a layer can be made of an instance: neurons in norm 2 without a budget."""
-    return (
-        isinstance(instance, Neurons)
-        and instance.norm == 2
-        and instance.budget is None
-        and instance.coefficients.shape[2] <= MAX_CANDIDATES
-    )
+def supports_layer(instance: object) -> TypeGuard[Neurons]:
+    """Whether a layer can be made of an instance: neurons in norm 2, up to 48 candidates a weight.
+
+    Where a budget is to be kept, all subsets of a weight must be looked at: 12 candidates then.
+    """
+    if not isinstance(instance, Neurons) or instance.norm != 2:
+        return False
+    most = MAX_CANDIDATES if instance.budget is None else _IN_TABLES
+    return bool(instance.coefficients.shape[2] <= most)
+
+
+class Charge(Protocol):
+    """What the subsets of a weight cost beside their distance from what is wanted."""
+
+    def added(
+        self, k: int, away: "torch.Tensor", sizes: "torch.Tensor", kept: "torch.Tensor"
+    ) -> "torch.Tensor":
+        """Return the costs of the subsets of weight `k`, shape (b, subsets).
+
+        `away` are their distances; `sizes` what they keep, shape (subsets,), and `kept`,
+        shape (b, n), what is kept of the weight so far.
+        """
 
 
 class Layer:
@@ -68,6 +82,7 @@ class Layer:
         if n <= _IN_TABLES:
             codes = torch.arange(1 << n, device=where)
             self._subsets = (codes[:, None] >> torch.arange(n, device=where)) & 1 > 0
+            self._sizes = self._subsets.sum(dim=1).to(inputs.dtype)
 
     def _by_weight(self, numbers: NDArray[Any], where: "torch.device") -> "torch.Tensor":
         import torch
@@ -84,8 +99,13 @@ class Layer:
         triangle: torch.Tensor = torch.linalg.cholesky(raised, upper=True)
         return triangle
 
-    def put_nearest(self, k: int, wanted: "torch.Tensor") -> "torch.Tensor":
-        """Let weight `k` of each neuron sum what is nearest to `wanted`; return how `off` moved."""
+    def put_nearest(
+        self, k: int, wanted: "torch.Tensor", charge: "Charge | None" = None
+    ) -> "torch.Tensor":
+        """Let weight `k` of each neuron sum what is nearest to `wanted`; return how `off` moved.
+
+        With a `charge`, the squared distance is weighed against what the kept candidates cost.
+        """
         import torch
 
         if self._subsets is None:
@@ -93,13 +113,39 @@ class Layer:
             sums = torch.where(kept, self._coefficients[k], 0.0).sum(dim=1)
         else:
             table = self._coefficients[k] @ self._subsets.T.to(wanted.dtype)
-            best = (table - wanted[:, None]).abs().argmin(dim=1)
+            away = (table - wanted[:, None]).abs()
+            if charge is not None:
+                away = charge.added(k, away, self._sizes, self._mask[k])
+            best = away.argmin(dim=1)
             sums = table.gather(1, best[:, None])[:, 0]
             kept = self._subsets[best] & self._useful[k]
         self._mask[k] = kept
         before = self.off[:, k].clone()
         self.off[:, k] = self.weights[:, k] - sums
         return self.off[:, k] - before
+
+    def clear(self) -> None:
+        """Keep nothing."""
+        self._mask[:] = False
+        self.off = self.weights.clone()
+
+    def kept(self) -> "torch.Tensor":
+        """Count what each neuron keeps, shape (b,)."""
+        return self._mask.sum(dim=(0, 2))
+
+    def errors(self) -> "torch.Tensor":
+        """Return the squared error of each neuron, shape (b,)."""
+        return ((self.off @ self.gram) * self.off).sum(dim=1)
+
+    def state(self) -> tuple["torch.Tensor", "torch.Tensor"]:
+        """Return a copy of what is kept and of what the weights are off by."""
+        return self._mask.clone(), self.off.clone()
+
+    def restore(self, state: tuple["torch.Tensor", "torch.Tensor"], which: "torch.Tensor") -> None:
+        """Put some neurons, bool of shape (b,), back where they were."""
+        mask, off = state
+        self._mask[:, which] = mask[:, which]
+        self.off[which] = off[which]
 
     def _solve(self, k: int, wanted: "torch.Tensor") -> "torch.Tensor":
         import torch

@@ -206,6 +206,8 @@ def run(*arguments: str) -> int:
         ("--objective", "data-aware", "--width", "8"),
         ("--objective", "data-aware", "--width", "5", "--construction", "direct", "--norm", "2",
          "--ridge", "0.05", "--solver", "error-feedback"),
+        ("--objective", "data-aware", "--width", "6", "--construction", "direct",
+         "--budget", "60,40"),
         ("--objective", "budget", "--budget", "2500", "--construction", "direct", "--width", "12"),
         ("--objective", "budget", "--budget", "2500", "--width", "16"),
         ("--objective", "budget", "--budget", "60,50", "--per", "neuron", "--measure", "rms",
@@ -223,7 +225,9 @@ def test_a_run_is_recorded_checked_and_shown(
     coupled, independent = figures["beside"]["coupled"], figures["beside"]["independent"]
     assert coupled["accuracy"] == figures["ticket"]["accuracy"]
     assert coupled["kept_v"] == figures["edges"]["kept_v"]
-    if "budget" in arguments:
+    if "60,40" in arguments:
+        assert coupled["kept_v"] <= 32 * 60 + 10 * 40 < independent["kept_v"]
+    elif "budget" in arguments:
         assert figures["edges"]["kept_v"] <= 2500 < independent["kept_v"]
         assert all(
             sum(one["status"].values()) == one["status"]["OPTIMAL"] for one in figures["coupling"]
@@ -282,7 +286,10 @@ def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
         (("--objective", "budget", "--error-limit", "nan"), "not negative"),
         (("--per", "layer"), "belongs to --objective budget"),
         (("--objective", "budget", "--budget", "-3"), "0 edges or more"),
-        (("--budget", "30"), "belongs to --objective budget"),
+        (("--budget", "30"), "belongs to --objective budget or data-aware"),
+        (("--objective", "data-aware", "--budget", "30,9,9"), "for 2 layers"),
+        (("--objective", "data-aware", "--budget", "-1"), "0 edges or more"),
+        (("--objective", "data-aware", "--budget", "30", "--per", "layer"), "belongs to"),
         (("--norm", "1"), "belongs to --objective data-aware"),
         (("--objective", "budget", "--budget", "9", "--tolerance", "0.1"), "no --tolerance"),
         (("--objective", "data-aware", "--ridge", "-1"), "not negative"),

@@ -1,6 +1,7 @@
 """Solvers of data-aware neurons: against all subsets, other backends, and each other."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from instances.neurons import NORMS, Neurons
 from instances.subset_sum import SubsetSum
+from solvers.heuristic.coordinate_descent import CoordinateDescent
 from solvers.heuristic.lns import Lns
 from solvers.registry import get_solver
 from solvers.select import select
@@ -172,3 +174,20 @@ def test_a_limit_in_a_process_of_its_own() -> None:
     solution = solve(instance, Lns(kicks=100_000), time_limit=1.0)
     assert solution.seconds < 2.5
     assert (solution.violation == 0).all()
+
+
+@pytest.mark.parametrize("budget", [0, 5, 14, 30, 1000])
+def test_descent_keeps_to_a_budget(budget: int) -> None:
+    instance = replace(draw(12, 4, b=6, samples=60, ridge=0.1), budget=budget)
+    found, near = solve(instance, "coordinate-descent"), solve(instance, "lns")
+    kept = found.mask.sum(axis=1)
+    assert (kept <= budget).all()
+    assert (found.violation == 0).all()
+    ratio = found.objective / near.objective
+    assert np.exp(np.log(ratio).mean()) < 1.06
+    again = solve(instance, "coordinate-descent", start=near.mask)
+    assert (again.objective <= near.objective * (1 + 1e-12)).all()
+    free = solve(replace(instance, budget=None), "coordinate-descent")
+    if budget == 1000:
+        assert (found.objective <= free.objective * 1.1).all()
+    assert not CoordinateDescent().supports(replace(draw(2, 13), budget=3))
