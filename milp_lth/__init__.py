@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from instances.shared_units import SharedUnits as SharedUnits
     from instances.subset_sum import SubsetSum as SubsetSum
     from milp_lth.assembly import assemble as assemble
+    from milp_lth.cluster import open_cluster as open_cluster
     from milp_lth.coupled import DataAware as DataAware
     from milp_lth.coupled import EdgeLimit as EdgeLimit
     from milp_lth.evaluation import Evaluation as Evaluation
@@ -48,11 +49,14 @@ if TYPE_CHECKING:
     from milp_lth.finding import find_ticket as find_ticket
     from milp_lth.reduction import Reduction as Reduction
     from milp_lth.reduction import reduce as reduce
+    from milp_lth.report.style import plot_style as plot_style
+    from milp_lth.sharded_ticket import ShardedTicket as ShardedTicket
     from milp_lth.shared_units import PrunedUnits as PrunedUnits
     from milp_lth.shared_units import prune_units as prune_units
     from milp_lth.source import Source as Source
     from milp_lth.targets.files import load_target as load_target
     from milp_lth.targets.named import load_named_target as load_named_target
+    from milp_lth.theory.median_error import median_error as median_error
     from milp_lth.ticket import Ticket as Ticket
     from milp_lth.ticket_files import load_ticket as load_ticket
     from milp_lth.ticket_files import save_ticket as save_ticket
@@ -81,14 +85,18 @@ _PLACES = {
     "instances.shared_units": "SharedUnits",
     "instances.subset_sum": "SubsetSum",
     "milp_lth.assembly": "assemble",
+    "milp_lth.cluster": "open_cluster",
     "milp_lth.coupled": "DataAware EdgeLimit",
     "milp_lth.evaluation": "Evaluation evaluate",
     "milp_lth.finding": "find_ticket",
     "milp_lth.reduction": "Reduction reduce",
+    "milp_lth.report.style": "plot_style",
+    "milp_lth.sharded_ticket": "ShardedTicket",
     "milp_lth.shared_units": "PrunedUnits prune_units",
     "milp_lth.source": "Source",
     "milp_lth.targets.files": "load_target",
     "milp_lth.targets.named": "load_named_target",
+    "milp_lth.theory.median_error": "median_error",
     "milp_lth.ticket": "Ticket",
     "milp_lth.ticket_files": "load_ticket save_ticket",
     "solvers.registry": "available_solvers get_solver",

@@ -38,12 +38,15 @@ def assemble(reduction: Reduction, answers: Sequence[Solution | BoolArray]) -> T
         if mask.shape != part.shape or mask.dtype != np.bool_:
             raise ValueError(f"part {part.name}: give a bool mask of shape {part.shape}")
         part.layer.scatter(part.half, mask, masks[part.layer.drawn.index])
-    network = reduction.network
-    settings = TicketSettings(
+    return Ticket(ticket_settings(reduction), masks, reduction.network.dtype)
+
+
+def ticket_settings(reduction: Reduction) -> TicketSettings:
+    """Return what tickets of a reduction are, apart from their masks."""
+    return TicketSettings(
         source=reduction.source,
         assignment=reduction.assignment,
         input_range=reduction.input_range,
-        steps=network.steps,
+        steps=reduction.network.steps,
         layers=tuple(layer.drawn for layer in reduction.layers),
     )
-    return Ticket(settings, masks, network.dtype)

@@ -1,12 +1,14 @@
 """How close a ticket is to its target: on data, and weight by weight."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from milp_lth.network import read_network
+from milp_lth.constructions.layout import PrunedLayer
+from milp_lth.network import LinearLayer, read_network
+from milp_lth.sharded_ticket import ShardedTicket
+from milp_lth.streaming import Spool, middle
 from milp_lth.ticket import Ticket
 
 _BATCH_NUMBERS = 1 << 24  # hidden activations computed at a time: 64 MB in float32
@@ -38,7 +40,10 @@ class Evaluation:
 
 
 def evaluate(
-    ticket: Ticket, target: nn.Module, x: torch.Tensor, y: torch.Tensor | None = None
+    ticket: Ticket | ShardedTicket,
+    target: nn.Module,
+    x: torch.Tensor,
+    y: torch.Tensor | None = None,
 ) -> Evaluation:
     """Run the ticket's own forward beside the target's.
 
@@ -54,7 +59,8 @@ def evaluate(
     Raises
     ------
     ValueError
-        When there are no inputs, they do not fit, or some lie where the ticket was not made for.
+        When there are no inputs, they do not fit, some lie where the ticket was not made for, or
+        the target has another number of layers.
     """
     if len(x) == 0:
         raise ValueError("no inputs to evaluate on: give at least one")
@@ -63,7 +69,12 @@ def evaluate(
             "some inputs are negative, but the ticket was made for inputs ≥ 0: "
             "declare an input range that begins below 0"
         )
-    wanted, got = _logits(target, x, len(x)), _logits(ticket, x, _batch(ticket))
+    layers = [_Gathered(layer) for layer in read_network(target, copy=False).layers]
+    if len(layers) != len(ticket.settings.layers):
+        raise ValueError(
+            f"the ticket has {len(ticket.settings.layers)} layers, the target {len(layers)}"
+        )
+    wanted, got = _logits(target, x, len(x)), _ticket_logits(ticket, x, layers)
     away = (wanted.double() - got.double()).abs()
     one, two = _classes(wanted), _classes(got)
     truth = None if y is None else y.to(two.device)
@@ -75,7 +86,7 @@ def evaluate(
         max_logit_error=float(away.max()),
         mean_logit_error=float(away.mean()),
         max_logit=float(wanted.abs().max()),
-        layers=tuple(_layer_errors(ticket, target)),
+        layers=tuple(layer.result() for layer in layers),
         edges=ticket.edges(),
     )
 
@@ -89,11 +100,31 @@ def _logits(module: nn.Module, x: torch.Tensor, batch: int) -> torch.Tensor:
         with torch.inference_mode():
             return torch.cat([module(part) for part in torch.split(x, batch)])
     except RuntimeError as error:
-        raise ValueError(
-            f"inputs of shape {tuple(x.shape[1:])} do not fit the network: {error}"
-        ) from error
+        raise _unfit(x, error) from error
     finally:
         module.train(training)
+
+
+def _ticket_logits(
+    ticket: Ticket | ShardedTicket, x: torch.Tensor, layers: "list[_Gathered]"
+) -> torch.Tensor:
+    """Run the ticket, and compare its weights with those of the target's layers."""
+    if isinstance(ticket, Ticket):
+        logits = _logits(ticket, x, _batch(ticket))
+        for k, layer in enumerate(layers):
+            for first, block in ticket.blocks(k):
+                layer.add(first, block)
+        return logits
+    try:
+        with torch.inference_mode():
+            x = x.to(ticket.device, ticket.dtype)
+            return ticket(x, lambda k, first, block: layers[k].add(first, block))
+    except RuntimeError as error:
+        raise _unfit(x, error) from error
+
+
+def _unfit(x: torch.Tensor, error: RuntimeError) -> ValueError:
+    return ValueError(f"inputs of shape {tuple(x.shape[1:])} do not fit the network: {error}")
 
 
 def _batch(ticket: Ticket) -> int:
@@ -110,17 +141,32 @@ def _share(hits: torch.Tensor) -> float:
     return float(hits.double().mean())
 
 
-def _layer_errors(ticket: Ticket, target: nn.Module) -> Iterator[LayerError]:
-    for layer, wanted in zip(ticket.layers, read_network(target).layers, strict=True):
-        weight = torch.from_numpy(wanted.weight)
-        if wanted.bias is not None:
-            weight = torch.cat([weight, torch.from_numpy(wanted.bias)[:, None]], dim=1)
+class _Gathered:
+    """The errors of one layer's weights, gathered block of outputs by block of outputs."""
+
+    def __init__(self, wanted: LinearLayer) -> None:
+        self._wanted = wanted
+        self._errors = Spool()
+        self._difference = 0.0
+
+    def add(self, first: int, layer: PrunedLayer) -> None:
+        """Compare the outputs of `layer`, the first of which is the target's `first`."""
+        rows = slice(first, first + len(layer.v_mask))
+        weight = torch.from_numpy(self._wanted.weight[rows]).double()
+        if self._wanted.bias is not None:
+            bias = torch.from_numpy(self._wanted.bias[rows]).double()
+            weight = torch.cat([weight, bias[:, None]], dim=1)
         positive = layer.half_weights(1).cpu()
-        errors, difference = [(positive - weight).abs().flatten()], 0.0
+        self._errors.add((positive - weight).abs().numpy())
         if layer.has_halves:
             num_weights = layer.num_inputs - layer.has_bias
             negative = layer.half_weights(-1).cpu()[:, :num_weights]
-            errors.append((negative - weight[:, :num_weights]).abs().flatten())
-            difference = float((positive[:, :num_weights] - negative).abs().max())
-        both = torch.cat(errors)
-        yield LayerError(wanted.name, float(both.max()), float(both.median()), difference)
+            self._errors.add((negative - weight[:, :num_weights]).abs().numpy())
+            apart = (positive[:, :num_weights] - negative).abs().max()
+            self._difference = max(self._difference, float(apart))
+
+    def result(self) -> LayerError:
+        """Say what there is to say; nothing can be added afterwards."""
+        with self._errors as errors:
+            low, _ = middle(lambda: errors)
+            return LayerError(self._wanted.name, errors.max(), low, self._difference)

@@ -13,10 +13,10 @@ from milp_lth.coupled import DataAware
 from milp_lth.coupled_solving import solve_coupled
 from milp_lth.ledger import DIGESTS, Chunk, Ledger
 from milp_lth.report.render import render
-from milp_lth.run import REPORT, TICKET, Run, sha256
+from milp_lth.run import REPORT, Run, sha256
+from milp_lth.sharded_ticket import ShardedTicket
 from milp_lth.solving import CHUNK_ROWS, solve_chunks
 from milp_lth.ticket import Ticket
-from milp_lth.ticket_files import save_ticket
 from solvers.solve import judged
 from solvers.solver import nothing_known
 
@@ -65,8 +65,7 @@ def execute(
                 else:
                     seconds = _solve_coupled(run, ledger, on_progress, should_stop)
             with clock("assemble"):
-                ticket = run.assemble(ledger)
-                save_ticket(ticket, run.folder / TICKET)
+                ticket = run.save_ticket(ledger)
             with clock("evaluate"):
                 evaluation = run.evaluate(ticket)
             with clock("widths"):
@@ -97,13 +96,14 @@ def rewrite_report(run: Run) -> Path:
         digests = ledger.figures().get(DIGESTS)
         if digests is None:
             raise ValueError(f"{run.folder}: not finished: milp-lth resume {run.folder}")
-        path = write_report(run, ledger, run.assemble(ledger))
+        ticket = run.load_ticket() if run.sharded else run.assemble(ledger)
+        path = write_report(run, ledger, ticket)
         # only the report's own digest: a change elsewhere must still be found by check
         ledger.put_figures({DIGESTS: digests | {REPORT: sha256(path)}})
     return path
 
 
-def write_report(run: Run, ledger: Ledger, ticket: Ticket) -> Path:
+def write_report(run: Run, ledger: Ledger, ticket: Ticket | ShardedTicket) -> Path:
     """Write ``report.html`` from what is recorded."""
     path = run.folder / REPORT
     write_atomically(path, render(run, ledger, ticket).encode())

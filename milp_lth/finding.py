@@ -1,6 +1,7 @@
 """The whole way in one call."""
 
 import math
+from concurrent.futures import Executor
 
 import torch
 from torch import nn
@@ -29,6 +30,7 @@ def find_ticket(
     input_range: tuple[float, float] = BOTH_SIGNS,
     solver: Solver | str | None = None,
     time_limit: float = math.inf,
+    executor: Executor | None = None,
 ) -> Ticket:
     """Approximate `target` by only pruning a random network.
 
@@ -46,6 +48,9 @@ def find_ticket(
         Inputs that a data-aware ticket is fitted to, as the target takes them.
     solver, time_limit
         Who decides, and in how many seconds, see `milp_lth.solve`.
+    executor
+        Where weights are solved: any executor of `concurrent.futures`, or of a Dask cluster,
+        `milp_lth.open_cluster`; None: here. Nothing to weights that are coupled.
 
     Returns
     -------
@@ -80,4 +85,5 @@ def find_ticket(
             reduction,
             coupled_masks(reduction, coupling, calibration, decides, time_limit=time_limit),
         )
-    return assemble(reduction, solve_masks(reduction, solver, time_limit=time_limit))
+    masks = solve_masks(reduction, solver, time_limit=time_limit, executor=executor)
+    return assemble(reduction, masks)

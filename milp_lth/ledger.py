@@ -1,4 +1,8 @@
-"""What a run has found so far, in SQLite: one row per solved chunk, one per figure."""
+"""What a run has found so far, in SQLite: one row per solved chunk, one per figure.
+
+A chunk's numbers are blobs. One that is empty repeats another: objectives the errors, bounds the
+objectives. Whole numbers below 256, such as counts of candidates, take a byte each, others eight.
+"""
 
 import hashlib
 import json
@@ -90,6 +94,7 @@ class Ledger:
     """
 
     def __init__(self, folder: Path, *, create: bool = False) -> None:
+        self.folder = folder
         self._path = folder / FILE
         if not create and not self._path.is_file():
             raise ValueError(f"{self._path}: there is no such file")
@@ -113,13 +118,16 @@ class Ledger:
 
     def put(self, chunk: Chunk) -> None:
         """Record a solved chunk, durably."""
-        arrays: tuple[NDArray[Any], ...] = (
-            chunk.objective, chunk.error, chunk.bound, chunk.status,
-        )  # fmt: skip
+        blobs = (
+            _bytes(chunk.objective, unless=chunk.error),
+            _bytes(chunk.error),
+            _bytes(chunk.bound, unless=chunk.objective),
+            chunk.status.astype(np.uint8).tobytes(),
+        )
         with self._connection:
             self._connection.execute(
                 "insert or replace into chunks values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*chunk[:4], *map(_bytes, arrays), *chunk[8:]),
+                (*chunk[:4], *blobs, *chunk[8:]),
             )
 
     def done(self) -> dict[int, list[tuple[int, int]]]:
@@ -132,7 +140,7 @@ class Ledger:
         return found
 
     def chunks(self) -> Iterator[Chunk]:
-        """Yield the recorded chunks in order.
+        """Yield the recorded chunks in order, read one after the other.
 
         Raises
         ------
@@ -140,23 +148,34 @@ class Ledger:
             When a record is damaged.
         """
         for row in self._select("select * from chunks order by part, start"):
-            part, start, stop, mask, objective, error, bound, status, *rest = row
-            chunk = Chunk(
-                part,
-                start,
-                stop,
-                mask,
-                np.frombuffer(objective, dtype="<f8"),
-                np.frombuffer(error, dtype="<f8"),
-                np.frombuffer(bound, dtype="<f8"),
-                np.frombuffer(status, dtype=np.uint8),
-                *rest,
-            )
-            arrays = (chunk.objective, chunk.error, chunk.bound, chunk.status)
-            if any(len(array) != chunk.stop - chunk.start for array in arrays):
-                where = f"part {chunk.part}, row {chunk.start}"
-                raise ValueError(f"{self._path}: the record of {where} is damaged")
-            yield chunk
+            yield self._chunk(row)
+
+    def chunk(self, part: int, start: int) -> Chunk:
+        """Return the recorded chunk of a part that begins at row `start`.
+
+        Raises
+        ------
+        ValueError
+            When there is none, or its record is damaged.
+        """
+        query = "select * from chunks where part = ? and start = ?"
+        for row in self._select(query, part, start):
+            return self._chunk(row)
+        raise ValueError(f"{self._path}: part {part}, row {start} is not recorded")
+
+    def _chunk(self, row: tuple[Any, ...]) -> Chunk:
+        part, start, stop, mask, objective, error, bound, status, *rest = row
+        try:
+            errors = _numbers(error, stop - start)
+            objectives = _numbers(objective, stop - start) if objective else errors
+            bounds = _numbers(bound, stop - start) if bound else objectives
+            statuses = np.frombuffer(status, dtype=np.uint8)
+            if len(statuses) != stop - start:
+                raise ValueError("as many statuses as rows")
+        except ValueError as damage:
+            where = f"part {part}, row {start}"
+            raise ValueError(f"{self._path}: the record of {where} is damaged") from damage
+        return Chunk(part, start, stop, mask, objectives, errors, bounds, statuses, *rest)
 
     def put_figures(self, figures: dict[str, Any]) -> None:
         """Record figures by name, each as JSON."""
@@ -189,12 +208,24 @@ class Ledger:
                 sha.update(repr(row).encode())
         return sha.hexdigest()
 
-    def _select(self, query: str) -> list[Any]:
+    def _select(self, query: str, *values: Any) -> Iterator[tuple[Any, ...]]:
         try:
-            return self._connection.execute(query).fetchall()
+            yield from self._connection.execute(query, values)
         except sqlite3.Error as error:
             raise ValueError(f"{self._path}: not a whole results file ({error})") from error
 
 
-def _bytes(array: NDArray[Any]) -> bytes:
-    return np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"))).tobytes()
+def _bytes(array: FloatArray, *, unless: FloatArray | None = None) -> bytes:
+    """Return numbers as they are recorded: nothing where they are those of `unless`."""
+    if unless is not None and array.tobytes() == unless.tobytes():
+        return b""
+    small = (array >= 0) & (array < 256) & (array == np.floor(array)) & ~np.signbit(array)
+    return array.astype(np.uint8 if small.all() else "<f8").tobytes()
+
+
+def _numbers(blob: bytes, count: int) -> FloatArray:
+    """Return what `_bytes` recorded; ValueError where the blob has another length."""
+    array = np.frombuffer(blob, dtype=np.uint8 if len(blob) == count else "<f8")
+    if len(array) != count:
+        raise ValueError(f"{count} numbers in {len(blob)} bytes")
+    return array.astype(np.float64)

@@ -8,21 +8,25 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import fx, nn
 from torch.nn import functional
 
-from instances.arrays import FloatArray
-
 LINEAR, RELU = "linear", "relu"
+
+_CHECKED_NUMBERS = 1 << 22  # looked at together: no copy of a large layer
 
 
 @dataclass(frozen=True, eq=False)
 class LinearLayer:
-    """One linear map of the target; `weight` has shape (d_out, d_in), `bias` (d_out,) or None."""
+    """One linear map of the target; `weight` has shape (d_out, d_in), `bias` (d_out,) or None.
+
+    They are float32 or float64, as the target has them: a large target is in memory once.
+    """
 
     name: str
-    weight: FloatArray
-    bias: FloatArray | None
+    weight: NDArray[Any]
+    bias: NDArray[Any] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,18 +63,23 @@ class Network:
         return replace(self, layers=layers)
 
     def module(self) -> nn.Sequential:
-        """Return a module that computes what the target computes, frozen."""
+        """Return a module that computes what the target computes, frozen, on the same memory."""
         linears = []
         for layer in self.layers:
-            bias = None if layer.bias is None else torch.tensor(layer.bias, dtype=self.dtype)
-            linears.append(frozen_linear(torch.tensor(layer.weight, dtype=self.dtype), bias))
+            bias = None if layer.bias is None else self.tensor(layer.bias)
+            linears.append(frozen_linear(self.tensor(layer.weight), bias))
         return nn.Sequential(*build_modules(self.steps, linears))
 
+    def tensor(self, array: NDArray[Any]) -> torch.Tensor:
+        """Return weights in the target's dtype; a copy only where they have another."""
+        return torch.from_numpy(array).to(self.dtype)
 
-def read_network(module: nn.Module) -> Network:
+
+def read_network(module: nn.Module, *, copy: bool = True) -> Network:
     """Read the layers of `module`, made of Linear, ReLU, Flatten and Dropout in a row.
 
     The module's forward is traced, so functions and methods of the same meaning are understood too.
+    Its weights are copied, so that it may be changed; without `copy` it is to be left alone.
 
     Raises
     ------
@@ -101,7 +110,7 @@ def read_network(module: nn.Module) -> Network:
         elif _is_shape(node):
             continue  # a size that a reshape below looks at
         else:
-            step, layer = _step(node, modules)
+            step, layer = _step(node, modules, copy)
             if not node.args or node.args[0] is not previous:
                 raise ValueError(
                     f"{_called(node, modules)}: the target branches, which is not supported"
@@ -122,11 +131,13 @@ def read_network(module: nn.Module) -> Network:
     return Network(tuple(steps), tuple(layers), _dtype(module))
 
 
-def _step(node: fx.Node, modules: dict[str, nn.Module]) -> tuple[str, LinearLayer | None]:
+def _step(
+    node: fx.Node, modules: dict[str, nn.Module], copy: bool
+) -> tuple[str, LinearLayer | None]:
     if node.op == "call_module":
         module = modules[str(node.target)]
         if type(module) is nn.Linear:
-            return LINEAR, _linear(str(node.target).removeprefix("0."), module)
+            return LINEAR, _linear(str(node.target).removeprefix("0."), module, copy)
         if isinstance(module, nn.ReLU):
             return RELU, None
         if isinstance(module, nn.Flatten):
@@ -186,7 +197,7 @@ def _called(node: fx.Node, modules: dict[str, nn.Module]) -> str:
     return f"operation {getattr(node.target, '__name__', node.target)!r}"
 
 
-def _linear(name: str, module: nn.Linear) -> LinearLayer:
+def _linear(name: str, module: nn.Linear, copy: bool) -> LinearLayer:
     weight = module.weight.detach().cpu()
     bias = None if module.bias is None else module.bias.detach().cpu()
     for tensor in (weight,) if bias is None else (weight, bias):
@@ -194,15 +205,19 @@ def _linear(name: str, module: nn.Linear) -> LinearLayer:
             raise ValueError(
                 f"layer {name!r} has weights of {tensor.dtype}: convert the target with .float()"
             )
-        if not torch.isfinite(tensor).all():
+        if not all(bool(torch.isfinite(part).all()) for part in _pieces(tensor)):
             raise ValueError(f"layer {name!r} has weights that are NaN or infinite")
     if 0 in weight.shape:
         raise ValueError(f"layer {name!r} has no weights: its shape is {tuple(weight.shape)}")
-    return LinearLayer(name, _array(weight), None if bias is None else _array(bias))
+    return LinearLayer(name, _array(weight, copy), None if bias is None else _array(bias, copy))
 
 
-def _array(tensor: torch.Tensor) -> FloatArray:
-    return np.array(tensor.double().numpy())
+def _pieces(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    return torch.split(tensor, max(1, _CHECKED_NUMBERS // max(1, tensor[:1].numel())))
+
+
+def _array(tensor: torch.Tensor, copy: bool) -> NDArray[Any]:
+    return np.array(tensor.numpy(), copy=copy or None)
 
 
 def _dtype(module: nn.Module) -> torch.dtype:

@@ -15,15 +15,20 @@ from milp_lth.assembly import assemble
 from milp_lth.beside import beside_independent
 from milp_lth.calibration import load_calibration
 from milp_lth.evaluation import Evaluation, evaluate
-from milp_lth.ledger import ContradictionError, Ledger
+from milp_lth.ledger import Ledger
 from milp_lth.narrower import narrower_tickets
 from milp_lth.network import Network, read_network
+from milp_lth.recorded_masks import RecordedMasks
 from milp_lth.reduction import BOTH_SIGNS, Reduction, reduce
 from milp_lth.run_settings import RunSettings
+from milp_lth.sharded_ticket import ShardedTicket
+from milp_lth.shards import INDEX, WHOLE_EDGES, num_edges, shards_in, write_shards
+from milp_lth.streaming import median
 from milp_lth.targets.data import Data, random_data
 from milp_lth.targets.files import load_target, load_written_target
 from milp_lth.targets.named import load_data
 from milp_lth.ticket import Ticket
+from milp_lth.ticket_files import load_ticket, save_ticket
 from solvers.solution import Status
 
 FORMAT = "milp_lth run/1"
@@ -58,7 +63,7 @@ class Run:
         if where is None:
             self.network = load_written_target(self.folder / TARGET)
         else:
-            self.network = read_network(load_target(where))
+            self.network = read_network(load_target(where), copy=False)
         self.target_file = self.folder / TARGET if where is None else Path(where)
         self.data = load_run_data(self.settings, self.network, (float(low), float(high)))
         self.reduction = reduce_for(self.settings, self.network, self.data.input_range)
@@ -91,19 +96,46 @@ class Run:
         ValueError
             When not every row is recorded.
         """
-        parts = self.reduction.parts
-        masks = [np.zeros(part.shape, np.bool_) for part in parts]
-        covered = [0] * len(parts)
-        for chunk in ledger.chunks():
-            if chunk.part >= len(parts) or chunk.stop > len(parts[chunk.part]):
-                raise ContradictionError("results are recorded for rows that do not exist")
-            chunk.write_to(masks)
-            covered[chunk.part] += chunk.stop - chunk.start
-        if covered != [len(p) for p in parts]:
-            raise ValueError(f"{self.folder}: the run is not complete")
-        return masks
+        recorded = RecordedMasks(self.reduction, ledger)
+        return [recorded.rows(p, 0, len(part)) for p, part in enumerate(self.reduction.parts)]
 
-    def evaluate(self, ticket: Ticket) -> Evaluation:
+    @property
+    def sharded(self) -> bool:
+        """Whether the ticket is in shards: as it was written, or as large as it will be."""
+        if (self.folder / INDEX).exists():
+            return True
+        large = num_edges(layer.drawn for layer in self.reduction.layers) > WHOLE_EDGES
+        # what couples weights is solved in memory
+        return large and self.settings.coupling() is None and not (self.folder / TICKET).exists()
+
+    def save_ticket(self, ledger: Ledger) -> Ticket | ShardedTicket:
+        """Write the ticket of the recorded masks into the folder, and return it.
+
+        Raises
+        ------
+        ContradictionError, ValueError
+            As `assemble` does.
+        """
+        if self.sharded:
+            masks = RecordedMasks(self.reduction, ledger)
+            return ShardedTicket(write_shards(self.reduction, masks, self.folder))
+        ticket = self.assemble(ledger)
+        save_ticket(ticket, self.folder / TICKET)
+        return ticket
+
+    def load_ticket(self) -> Ticket | ShardedTicket:
+        """Read the ticket of the folder.
+
+        Raises
+        ------
+        ValueError
+            When a file of it is missing or damaged.
+        """
+        if self.sharded:
+            return ShardedTicket(self.folder / INDEX)
+        return load_ticket(self.folder / TICKET)
+
+    def evaluate(self, ticket: Ticket | ShardedTicket) -> Evaluation:
         """Measure `ticket` against the target on the run's data."""
         device = self.settings.make_device()
         target = self.network.module().to(device)
@@ -112,13 +144,11 @@ class Run:
     def figures(self, ledger: Ledger, evaluation: Evaluation) -> dict[str, Any]:
         """Return what a report states, the times apart."""
         status = np.zeros(len(Status), np.int64)
-        within = 0
-        errors = []
+        max_error = 0.0
         for chunk in ledger.chunks():
             status += np.bincount(chunk.status, minlength=len(Status))
-            within += int(np.isin(chunk.status, (Status.OPTIMAL, Status.FEASIBLE)).sum())
-            errors.append(chunk.error)
-        every = np.concatenate(errors)
+            max_error = max(max_error, float(chunk.error.max()))
+        within, num_rows = int(status[[Status.OPTIMAL, Status.FEASIBLE]].sum()), int(status.sum())
         return {
             "target": {"accuracy": evaluation.target_accuracy},
             "ticket": {
@@ -131,11 +161,11 @@ class Run:
             "edges": evaluation.edges,
             "status": {s.name: int(status[s]) for s in Status},
             "within_tolerance": within,
-            "out_of_tolerance": len(every) - within,
+            "out_of_tolerance": num_rows - within,
             "weights": {
-                "num_rows": len(every),
-                "max_error": float(every.max()),
-                "median_error": float(np.median(every)),
+                "num_rows": num_rows,
+                "max_error": max_error,
+                "median_error": median(lambda: (chunk.error for chunk in ledger.chunks())),
             },
             "layers": [asdict(layer) for layer in evaluation.layers],
             "widths": self._widths(evaluation),
@@ -161,7 +191,8 @@ class Run:
 
     def digests(self, ledger: Ledger) -> dict[str, str]:
         """Return the SHA-256 of every file of the folder."""
-        files = {name: self.folder / name for name in (SETTINGS, TICKET, REPORT)}
+        names = [INDEX, *shards_in(self.folder)] if self.sharded else [TICKET]
+        files = {name: self.folder / name for name in (SETTINGS, *names, REPORT)}
         files[TARGET] = self.target_file
         return {name: sha256(path) for name, path in files.items()} | {"ledger": ledger.digest()}
 

@@ -136,7 +136,7 @@ def _load(settings: RunSettings) -> tuple[Network, Data]:
         )
     else:
         module = load_target(settings.target)
-    network = read_network(module)
+    network = read_network(module, copy=False)
     return network, load_run_data(settings, network, settings.input_range)
 
 

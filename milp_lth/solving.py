@@ -85,10 +85,17 @@ def solve_rows(
 
 
 def solve_masks(
-    reduction: Reduction, solver: Solver | str | None = None, *, time_limit: float = math.inf
+    reduction: Reduction,
+    solver: Solver | str | None = None,
+    *,
+    time_limit: float = math.inf,
+    executor: Executor | None = None,
 ) -> list[BoolArray]:
-    """Solve everything and return one mask per part, shape (rows, n), as `assemble` takes them."""
+    """Solve everything and return one mask per part, shape (rows, n), as `assemble` takes them.
+
+    Parameters are those of `solve_chunks`.
+    """
     masks = [np.zeros(part.shape, np.bool_) for part in reduction.parts]
-    for chunk in solve_chunks(reduction, solver, time_limit=time_limit):
+    for chunk in solve_chunks(reduction, solver, time_limit=time_limit, executor=executor):
         chunk.write_to(masks)
     return masks

@@ -1,6 +1,6 @@
 """The ticket: the random network under its masks, a plain PyTorch module."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from instances.arrays import BoolArray
 from milp_lth.constructions.layout import DrawnLayer, PrunedLayer
+from milp_lth.edges import count_edges
 from milp_lth.network import build_modules, frozen_linear
 from milp_lth.source import Source
 
@@ -127,31 +128,8 @@ class Ticket(nn.Module):
         lie on a path from an input (or a constant 1) to an output; `per_weight` is (kept_u +
         kept_v) / weights of the target, biases included.
         """
-        counts = dict.fromkeys(("source_dense", "source_block", "kept_u", "kept_v", "alive"), 0)
-        num_weights = 0
-        for layer, (inputs, outputs) in zip(self.layers, self._alive(), strict=True):
-            for name, count in layer.counts().items():
-                counts[name] += count
-            counts["alive"] += layer.num_alive(inputs, outputs)
-            num_weights += len(outputs) * layer.num_inputs
-        return counts | {"per_weight": (counts["kept_u"] + counts["kept_v"]) / num_weights}
+        return count_edges(self)
 
-    def _alive(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Return per layer the inputs that the ticket's inputs reach, and the outputs that count.
-
-        The constant input of a bias is always reached.
-        """
-        connected = [layer.connected() for layer in self.layers]
-        inputs: list[torch.Tensor] = []
-        reached = torch.ones(connected[0].shape[1], dtype=torch.bool, device=connected[0].device)
-        for layer, ways in zip(self.layers, connected, strict=True):
-            if layer.has_bias and inputs:
-                reached = torch.cat([reached, reached.new_ones(1)])
-            inputs.append(reached)
-            reached = (ways & reached).any(dim=1)
-        outputs: list[torch.Tensor] = []
-        needed = torch.ones_like(reached)
-        for layer, ways in zip(reversed(self.layers), reversed(connected), strict=True):
-            outputs.insert(0, needed)
-            needed = (ways & needed[:, None]).any(dim=0)[: layer.num_inputs - layer.has_bias]
-        return list(zip(inputs, outputs, strict=True))
+    def blocks(self, index: int, *, weights: bool = True) -> Iterator[tuple[int, PrunedLayer]]:
+        """Yield one layer as a single piece, see `milp_lth.edges.Blocks`."""
+        yield 0, self.layers[index]

@@ -14,7 +14,6 @@ import torch
 from instances.arrays import BoolArray
 from instances.files import write_atomically
 from milp_lth.constructions.assignment import ASSIGNMENTS
-from milp_lth.constructions.layout import DrawnLayer
 from milp_lth.constructions.registry import CONSTRUCTIONS
 from milp_lth.network import LINEAR, RELU
 from milp_lth.source import Source
@@ -31,18 +30,7 @@ def save_ticket(ticket: Ticket, path: str | os.PathLike[str]) -> None:
     input each hidden unit keeps; its metadata the rest. It appears whole or not at all.
     """
     settings = ticket.settings
-    stated: dict[str, Any] = {
-        "format": FORMAT,
-        "seed": settings.source.seed,
-        "construction": settings.source.construction,
-        "distribution": settings.source.distribution,
-        "width": settings.source.width,
-        "assignment": settings.assignment,
-        "input_range": list(settings.input_range),
-        "steps": list(settings.steps),
-        "dtype": str(ticket.layers[0].v.dtype).removeprefix("torch."),
-        "layers": [drawn.stated() for drawn in settings.layers],
-    }
+    stated = ticket_stated(settings, ticket.layers[0].v.dtype)
     tensors: dict[str, Any] = {}
     for k, (layer, drawn) in enumerate(zip(ticket.layers, settings.layers, strict=True)):
         tensors |= {f"{k}.{name}": array for name, array in drawn.arrays().items()}
@@ -51,8 +39,27 @@ def save_ticket(ticket: Ticket, path: str | os.PathLike[str]) -> None:
     write_atomically(Path(path), content)
 
 
+def ticket_stated(settings: TicketSettings, dtype: torch.dtype) -> dict[str, Any]:
+    """Return what a file says of a ticket beside its arrays; `dtype` is that of its weights."""
+    return {
+        "format": FORMAT,
+        "seed": settings.source.seed,
+        "construction": settings.source.construction,
+        "distribution": settings.source.distribution,
+        "width": settings.source.width,
+        "assignment": settings.assignment,
+        "input_range": list(settings.input_range),
+        "steps": list(settings.steps),
+        "dtype": str(dtype).removeprefix("torch."),
+        "layers": [drawn.stated() for drawn in settings.layers],
+    }
+
+
 def load_ticket(path: str | os.PathLike[str]) -> Ticket:
     """Read a ticket and draw its random weights again.
+
+    Of a ticket in shards give the index; all of it must fit into memory: `ShardedTicket` takes one
+    that does not.
 
     Raises
     ------
@@ -60,14 +67,21 @@ def load_ticket(path: str | os.PathLike[str]) -> Ticket:
         When the file is missing, truncated, or not a ticket.
     """
     path = Path(path)
+    if path.suffix == ".json":
+        from milp_lth.sharded_ticket import ShardedTicket
+
+        return ShardedTicket(path).whole()
     try:
         path.open("rb").close()  # a missing file says so itself
         with safetensors.safe_open(path, framework="numpy") as file:
             stated = json.loads((file.metadata() or {}).get("ticket", "{}"))
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        if stated.get("format") != FORMAT:
-            raise ValueError(f"not a ticket: its metadata must say {FORMAT!r}")
-        return _ticket(stated, tensors)
+        settings, dtype = read_settings(stated, tensors)
+        masks = [
+            unpacked(tensors[f"{k}.v_mask"], drawn.mask_shape)
+            for k, drawn in enumerate(settings.layers)
+        ]
+        return Ticket(settings, masks, dtype)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (safetensors.SafetensorError, KeyError, TypeError, AttributeError, RecursionError,
@@ -77,7 +91,18 @@ def load_ticket(path: str | os.PathLike[str]) -> Ticket:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _ticket(stated: dict[str, Any], tensors: dict[str, Any]) -> Ticket:
+def read_settings(
+    stated: dict[str, Any], tensors: dict[str, Any]
+) -> tuple[TicketSettings, torch.dtype]:
+    """Return the settings and the weights' dtype of a ticket that a file describes.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError, AttributeError
+        When it does not describe one.
+    """
+    if stated.get("format") != FORMAT:
+        raise ValueError(f"not a ticket: its metadata must say {FORMAT!r}")
     width = stated["width"]
     source = Source(
         seed=int(stated["seed"]),
@@ -90,28 +115,33 @@ def _ticket(stated: dict[str, Any], tensors: dict[str, Any]) -> Ticket:
         raise ValueError("its steps are not those of a supported network")
     if stated["assignment"] not in ASSIGNMENTS or stated["dtype"] not in _DTYPES:
         raise ValueError("its assignment or dtype is unknown")
-    layers, masks = [], []
+    layers = []
     for k, fields in enumerate(stated["layers"]):
         prefix = f"{k}."
         arrays = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-        drawn = CONSTRUCTIONS[source.construction].drawn.read(source, k, fields, arrays)
-        layers.append(drawn)
-        masks.append(_unpacked(tensors[f"{k}.v_mask"], drawn))
+        layers.append(CONSTRUCTIONS[source.construction].drawn.read(source, k, fields, arrays))
     if not layers or steps.count(LINEAR) != len(layers):
         raise ValueError("its steps and layers do not fit")
     low, high = (float(end) for end in stated["input_range"])
     settings = TicketSettings(source, stated["assignment"], (low, high), steps, tuple(layers))
-    return Ticket(settings, masks, _DTYPES[stated["dtype"]])
+    return settings, _DTYPES[stated["dtype"]]
 
 
-def _unpacked(array: Any, drawn: DrawnLayer) -> BoolArray:
-    num_entries = math.prod(drawn.mask_shape)
+def unpacked(array: Any, shape: tuple[int, int]) -> BoolArray:
+    """Return the mask of this shape that a file holds packed.
+
+    Raises
+    ------
+    ValueError
+        When it holds another one.
+    """
+    num_entries = math.prod(shape)
     if array.shape != ((num_entries + 7) // 8,) or array.dtype != np.uint8:
         raise ValueError("its mask does not fit the layer")
     bits = np.unpackbits(array, count=num_entries)
     if np.packbits(bits).tobytes() != array.tobytes():
         raise ValueError("its mask has bits beyond its end")
-    return bits.reshape(drawn.mask_shape).astype(np.bool_)
+    return bits.reshape(shape).astype(np.bool_)
 
 
 def _is_flatten(step: str) -> bool:

@@ -7,13 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from instances.arrays import IntArray
 from instances.philox import Stream, uniform
+from milp_lth.assembly import ticket_settings
 from milp_lth.coupled import DataAware
 from milp_lth.coupled_check import check_coupling
 from milp_lth.ledger import DIGESTS, Chunk, ContradictionError, Ledger
+from milp_lth.recorded_masks import RecordedMasks
 from milp_lth.run import TARGET, TICKET, Run
+from milp_lth.sharded_ticket import ShardedTicket
+from milp_lth.shards import shards_in
 from milp_lth.ticket import Ticket
-from milp_lth.ticket_files import load_ticket
 from solvers.registry import get_solver
 from solvers.solution import Status, derive_status
 from solvers.solve import solve
@@ -25,6 +29,7 @@ SECONDS_PER_PROOF = 60.0
 
 _LOGIT_TOLERANCE = 1e-5  # float32 arithmetic may differ from machine to machine by this, relatively
 _SAMPLE_LAYER = 2**16 - 2  # a stream that no layer of a source uses
+_DRAWN_TOGETHER = 1 << 20
 
 OnRow = Callable[[int, int], None]
 """Called with the rows proved again and the rows that will be."""
@@ -55,15 +60,14 @@ def check_run(
     """
     run = Run(folder)
     with Ledger(run.folder) as ledger:
-        ticket = load_ticket(run.folder / TICKET)
+        ticket = run.load_ticket()
         problems = [*_check_inputs(run), *_check_ticket(run, ledger, ticket)]
-        chunks = list(ledger.chunks())
         if not problems:
-            problems += _check_rows(run, chunks)
+            problems += _check_rows(run, ledger)
         if not problems:
             problems += _check_figures(run, ledger, ticket)
             problems += check_coupling(run, ledger)
-            problems += _check_proofs(run, chunks, every_row, on_row)
+            problems += _check_proofs(run, ledger, every_row, on_row)
         problems += _check_digests(run, ledger)
     return problems
 
@@ -81,19 +85,24 @@ def _check_inputs(run: Run) -> Iterator[str]:
             yield "the calibration inputs are not those the run looked at"
 
 
-def _check_ticket(run: Run, ledger: Ledger, ticket: Ticket) -> Iterator[str]:
-    try:
-        expected = run.assemble(ledger)
-    except ContradictionError as error:
-        yield str(error)
-        return
-    settings, wanted = ticket.settings, expected.settings
+def _check_ticket(run: Run, ledger: Ledger, ticket: Ticket | ShardedTicket) -> Iterator[str]:
+    settings, wanted = ticket.settings, ticket_settings(run.reduction)
     for field in ("source", "assignment", "input_range", "steps"):
         if getattr(settings, field) != getattr(wanted, field):
             yield f"the ticket's {field} is not the one the run asked for"
     if len(settings.layers) != len(wanted.layers):
         yield "the ticket has another number of layers than the target"
         return
+    try:
+        if isinstance(ticket, Ticket):
+            yield from _check_whole(ticket, run.assemble(ledger))
+        else:
+            yield from _check_shards(ticket, run, RecordedMasks(run.reduction, ledger))
+    except ContradictionError as error:
+        yield str(error)
+
+
+def _check_whole(ticket: Ticket, expected: Ticket) -> Iterator[str]:
     for k, (one, two) in enumerate(zip(ticket.layers, expected.layers, strict=True)):
         mine, theirs = one.state_dict(), two.state_dict()
         for name in mine:
@@ -104,9 +113,30 @@ def _check_ticket(run: Run, ledger: Ledger, ticket: Ticket) -> Iterator[str]:
                 yield f"layer {k} of the ticket: its {name} is not what seed and records give"
 
 
-def _check_rows(run: Run, chunks: list[Chunk]) -> Iterator[str]:
+def _check_shards(ticket: ShardedTicket, run: Run, masks: RecordedMasks) -> Iterator[str]:
+    for name in sorted({TICKET, *shards_in(run.folder)} - set(ticket.shards())):
+        if (run.folder / name).exists():
+            yield f"{name} is no part of the ticket"
+    for k, (one, layout) in enumerate(
+        zip(ticket.settings.layers, run.reduction.layers, strict=True)
+    ):
+        mine = one.stated() | {name: array.tolist() for name, array in one.arrays().items()}
+        theirs = layout.drawn.stated()
+        theirs |= {name: array.tolist() for name, array in layout.drawn.arrays().items()}
+        for name in mine:
+            if mine[name] != theirs[name]:
+                yield f"layer {k} of the ticket: its {name} is not what seed and target give"
+                return
+        if ticket.dtype != one.weight_dtype(run.network.dtype):
+            yield f"layer {k} of the ticket: its weights are {ticket.dtype}"
+    for block in ticket.all_blocks():
+        if not np.array_equal(ticket.mask(block), masks.block(*block)):
+            yield f"the ticket's {block.tensor} is not what seed and records give"
+
+
+def _check_rows(run: Run, ledger: Ledger) -> Iterator[str]:
     """Judge every recorded mask again. The ticket's masks are known to be the recorded ones."""
-    for chunk in chunks:
+    for chunk in ledger.chunks():
         part = run.reduction.parts[chunk.part]
         instance = part.instance(chunk.start, chunk.stop)
         mask = chunk.mask(instance.num_candidates)
@@ -135,7 +165,7 @@ def _check_rows(run: Run, chunks: list[Chunk]) -> Iterator[str]:
                 )
 
 
-def _check_figures(run: Run, ledger: Ledger, ticket: Ticket) -> Iterator[str]:
+def _check_figures(run: Run, ledger: Ledger, ticket: Ticket | ShardedTicket) -> Iterator[str]:
     recorded = ledger.figures()
     evaluation = run.evaluate(ticket)
     slack = _LOGIT_TOLERANCE * max(1.0, evaluation.max_logit)
@@ -150,24 +180,38 @@ def _check_figures(run: Run, ledger: Ledger, ticket: Ticket) -> Iterator[str]:
                 yield f"the recorded {where} is {b}, but it is {a}"
 
 
-def _check_proofs(
-    run: Run, chunks: list[Chunk], every_row: bool, on_row: OnRow | None
-) -> Iterator[str]:
-    claims = [
-        (chunk, r)
-        for chunk in chunks
-        for r in np.flatnonzero(np.isin(chunk.status, (Status.OPTIMAL, Status.INFEASIBLE)))
-    ]
-    if not every_row and len(claims) > SAMPLE:
-        # chosen by the run's seed: whoever checks the run proves the same rows
-        order = np.argsort(
-            uniform(Stream(run.settings.seed, _SAMPLE_LAYER), np.arange(len(claims)))
-        )
-        claims = [claims[k] for k in sorted(order[:SAMPLE])]
-    for done, (chunk, r) in enumerate(claims, start=1):
-        yield from _prove_again(run, chunk, int(r))
-        if on_row is not None:
-            on_row(done, len(claims))
+def _check_proofs(run: Run, ledger: Ledger, every_row: bool, on_row: OnRow | None) -> Iterator[str]:
+    count = sum(len(_claims(chunk)) for chunk in ledger.chunks())
+    chosen = None if every_row or count <= SAMPLE else _sample(run.settings.seed, count)
+    num_proofs = count if chosen is None else len(chosen)
+    first, done = 0, 0
+    for chunk in ledger.chunks():
+        claims = _claims(chunk)
+        if chosen is not None:
+            mine = chosen[(chosen >= first) & (chosen < first + len(claims))] - first
+            first, claims = first + len(claims), claims[mine]
+        for r in claims:
+            yield from _prove_again(run, chunk, int(r))
+            done += 1
+            if on_row is not None:
+                on_row(done, num_proofs)
+
+
+def _claims(chunk: Chunk) -> IntArray:
+    """Return the rows of a chunk of which something is said to be proved."""
+    return np.flatnonzero(np.isin(chunk.status, (Status.OPTIMAL, Status.INFEASIBLE)))
+
+
+def _sample(seed: int, count: int) -> IntArray:
+    """Choose claims by the run's seed: whoever checks the run proves the same rows."""
+    places, draws = np.zeros(0, np.int64), np.zeros(0)
+    for begin in range(0, count, _DRAWN_TOGETHER):
+        more = np.arange(begin, min(begin + _DRAWN_TOGETHER, count))
+        places = np.concatenate([places, more])
+        draws = np.concatenate([draws, uniform(Stream(seed, _SAMPLE_LAYER), more)])
+        least = np.argsort(draws)[:SAMPLE]
+        places, draws = places[least], draws[least]
+    return np.sort(places)
 
 
 def _prove_again(run: Run, chunk: Chunk, r: int) -> Iterator[str]:

@@ -20,6 +20,7 @@ OWN_FILES = {  # a backend's library is imported in its own file alone, and ther
     "pyarrow": {"milp_lth/compare/store.py"},
     "pulp": {"solvers/exact/clash.py"},
     "gurobipy": {"solvers/exact/gurobi.py"},
+    "matplotlib": {"milp_lth/report/style.py"},
     # its part for CUDA; these files are themselves imported on use
     "numba": {p.relative_to(ROOT).as_posix() for p in ROOT.glob("solvers/exact/cuda_*.py")},
 }
@@ -53,7 +54,7 @@ def test_a_floor_imports_only_from_below(floor: str) -> None:
 @pytest.mark.parametrize("floor", BELOW)
 def test_backends_are_imported_on_use(floor: str) -> None:
     for path in modules(floor):
-        late = {"ortools", "pulp", "pyarrow", "rich", "sklearn"}
+        late = {"matplotlib", "ortools", "pulp", "pyarrow", "rich", "sklearn"}
         late |= {"torch"} if floor == "solvers" else set()
         assert not imports(path, top_level_only=True) & late, path
 

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 from milp_lth.bench.curve import Curve
 from milp_lth.bench.kernels import Kernels
 from milp_lth.report.page import embedded, page
-from milp_lth.report.plots import KEPT, LAYOUT, THEORY
+from milp_lth.report.style import KEPT, LAYOUT, THEORY
 
 _TICKS = {
     "1 µs": 1e-6, "10 µs": 1e-5, "100 µs": 1e-4, "1 ms": 1e-3, "10 ms": 0.01, "100 ms": 0.1,

@@ -5,11 +5,11 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from milp_lth.report.plots import LAYOUT
+from milp_lth.report.style import KEPT, LAYOUT, THEORY
 from solvers.registry import REGISTRY
 
 COLOURS = (
-    "#1b7a5a", "#c2410c", "#1d4ed8", "#a16207", "#be185d", "#0e7490", "#7c3aed", "#4d7c0f",
+    KEPT, THEORY, "#1d4ed8", "#a16207", "#be185d", "#0e7490", "#7c3aed", "#4d7c0f",
     "#475569", "#9f1239",
 )  # fmt: skip
 _SIZES: dict[str, Any] = {

@@ -17,7 +17,14 @@ from torch.nn import functional
 
 from instances.arrays import BoolArray, FloatArray
 from instances.philox import UNIT_RAW
-from milp_lth.constructions.layout import DrawnLayer, Half, Layout, PrunedLayer, augmented
+from milp_lth.constructions.layout import (
+    DrawnLayer,
+    Half,
+    Layout,
+    PrunedLayer,
+    augmented,
+    extremes,
+)
 from milp_lth.network import Network
 from milp_lth.source import FIRST, Source
 
@@ -48,17 +55,34 @@ class ParallelEdges(DrawnLayer):
         """
         columns = self.width if self.shared else self.num_inputs * self.width
         outputs = np.arange(self.num_outputs)[first:stop, None]
-        drawn = self.source.draw(
+        edges = self.source.draw(
             self.index, FIRST, columns, outputs, np.arange(columns), unit=UNIT_RAW
         )
         largest = max(abs(self.low), abs(self.high))
         grid = UNIT_RAW * float(2.0 ** np.frexp(largest)[1])
-        spread = self.low + (self.high - self.low) * ((1 + drawn) / 2)
-        return (np.rint(spread / grid) * grid).reshape(len(outputs), -1, self.width)
+        edges += 1  # in place: there are many
+        edges /= 2
+        edges *= self.high - self.low
+        edges += self.low
+        edges /= grid
+        np.rint(edges, out=edges)
+        edges *= grid
+        return edges.reshape(len(outputs), -1, self.width)
 
-    def pruned(self, mask: BoolArray, dtype: torch.dtype) -> "PrunedEdges":
+    def num_edges(self) -> tuple[int, int]:
+        """Count all edges; none is left out beforehand."""
+        drawn = self.num_outputs * self.num_inputs * self.width
+        return drawn, drawn
+
+    def weight_dtype(self, dtype: torch.dtype) -> torch.dtype:
+        """Return float64: a sum of raw draws needs it."""
+        return torch.float64
+
+    def pruned(
+        self, mask: BoolArray, dtype: torch.dtype, *, first: int = 0, weights: bool = True
+    ) -> "PrunedEdges":
         """Return the layer under `mask`, in float64 whatever `dtype` is."""
-        return PrunedEdges(self, mask)
+        return PrunedEdges(self, mask, self.edges(first, first + len(mask)) if weights else None)
 
 
 class PrunedEdges(PrunedLayer):
@@ -70,17 +94,20 @@ class PrunedEdges(PrunedLayer):
         What the edges are drawn from.
     mask
         Shape (num_outputs, num_inputs * width), bool: the kept edges.
+    edges
+        What was drawn for these outputs; None: nothing, there are masks alone.
     """
 
     has_halves = False
 
-    def __init__(self, drawn: ParallelEdges, mask: BoolArray) -> None:
+    def __init__(self, drawn: ParallelEdges, mask: BoolArray, edges: FloatArray | None) -> None:
         super().__init__()
         self.num_inputs = drawn.num_inputs
         self.has_bias = drawn.has_bias
         self.num_hidden = max(drawn.num_inputs, drawn.num_outputs)
-        self.v = nn.Parameter(torch.tensor(drawn.edges()), requires_grad=False)
-        shape = drawn.num_outputs, drawn.num_inputs, drawn.width
+        v = torch.empty(0) if edges is None else torch.from_numpy(edges)
+        self.v = nn.Parameter(v, requires_grad=False)
+        shape = len(mask), drawn.num_inputs, drawn.width
         self.register_buffer("v_mask", torch.tensor(mask).reshape(shape))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -95,23 +122,18 @@ class PrunedEdges(PrunedLayer):
         """Return what the edges sum to, for either sign: (num_outputs, num_inputs), float64."""
         return (self.v.double() * self.v_mask).sum(dim=-1)
 
-    def masks(self) -> dict[str, torch.Tensor]:
-        """Return the mask of the only matrix."""
-        return {"edges": self.v_mask}
-
-    def counts(self) -> dict[str, int]:
-        """Count edges; all of them are of one layer, and none is left out beforehand."""
-        drawn = self.v_mask.numel()
-        kept = int(self.v_mask.sum())
-        return {"source_dense": drawn, "source_block": drawn, "kept_u": 0, "kept_v": kept}
+    def kept(self) -> tuple[torch.Tensor, int]:
+        """Return no units, and how many edges are kept."""
+        return self.v_mask.new_zeros(0), int(self.v_mask.sum())
 
     def connected(self) -> torch.Tensor:
         """Return which inputs reach which outputs, shape (num_outputs, num_inputs)."""
         return self.v_mask.any(dim=-1)
 
-    def num_alive(self, inputs: torch.Tensor, outputs: torch.Tensor) -> int:
-        """Count the kept edges from one of `inputs` to one of `outputs`, both bool."""
-        return int((self.v_mask & inputs[:, None] & outputs[:, None, None]).sum())
+    def alive(self, inputs: torch.Tensor, outputs: torch.Tensor) -> tuple[torch.Tensor, int]:
+        """Return no units, and how many edges from one of `inputs` to one of `outputs` are kept."""
+        edges = self.v_mask & inputs[:, None] & outputs[:, None, None]
+        return self.v_mask.new_zeros(0), int(edges.sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,12 +168,12 @@ def direct(
     ValueError
         When the weights are so small or large that their sums could not be exact.
     """
-    weights = [augmented(layer) for layer in network.layers]
-    low, high = float(min(map(np.min, weights))), float(max(map(np.max, weights)))
+    lows, highs = zip(*map(extremes, network.layers), strict=True)
+    low, high = min(lows), max(highs)
     largest = max(abs(low), abs(high))
     if largest > 2.0**900 or 0 < largest < 2.0**-900:
         raise ValueError(f"weights of about {largest:.3g} cannot be summed exactly: rescale them")
-    weight = weights[index]
+    weight = augmented(network.layers[index])
     drawn = ParallelEdges(
         source=source,
         index=index,

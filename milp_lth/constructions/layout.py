@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from instances.arrays import BoolArray, FloatArray, IntArray
@@ -35,7 +36,8 @@ class Half:
 class PrunedLayer(nn.Module):
     """A random layer under its masks, in the place of one linear layer of the target.
 
-    All weights are frozen at what was drawn; masks are bool buffers, True = kept.
+    All weights are frozen at what was drawn; masks are bool buffers, True = kept. A layer of some
+    outputs alone is what it would be if the target had no others.
     """
 
     num_inputs: int
@@ -52,20 +54,16 @@ class PrunedLayer(nn.Module):
         """Return what the edges for one sign sum to: shape (num_outputs, num_inputs), float64."""
         raise NotImplementedError
 
-    def masks(self) -> dict[str, torch.Tensor]:
-        """Return the masks by the name of their matrix."""
-        raise NotImplementedError
-
-    def counts(self) -> dict[str, int]:
-        """Count edges: source_dense, source_block, kept_u and kept_v."""
+    def kept(self) -> tuple[torch.Tensor, int]:
+        """Return which units of U, if there are any, are kept, and how many entries of V."""
         raise NotImplementedError
 
     def connected(self) -> torch.Tensor:
         """Return which inputs reach which outputs, shape (num_outputs, num_inputs)."""
         raise NotImplementedError
 
-    def num_alive(self, inputs: torch.Tensor, outputs: torch.Tensor) -> int:
-        """Count the kept edges on a way from one of `inputs` to one of `outputs`, both bool."""
+    def alive(self, inputs: torch.Tensor, outputs: torch.Tensor) -> tuple[torch.Tensor, int]:
+        """Return what `kept` does, of the edges from one of `inputs` to one of `outputs` alone."""
         raise NotImplementedError
 
 
@@ -90,8 +88,22 @@ class DrawnLayer:
         """Shape of the mask that prunes it: outputs, and edges to each."""
         raise NotImplementedError
 
-    def pruned(self, mask: BoolArray, dtype: torch.dtype) -> PrunedLayer:
-        """Return the layer under `mask`; in `dtype`, where that holds what was drawn exactly."""
+    def num_edges(self) -> tuple[int, int]:
+        """Count all edges, and those left when every hidden unit keeps one input."""
+        raise NotImplementedError
+
+    def weight_dtype(self, dtype: torch.dtype) -> torch.dtype:
+        """Return what the weights are held in where the target has `dtype`."""
+        return dtype
+
+    def pruned(
+        self, mask: BoolArray, dtype: torch.dtype, *, first: int = 0, weights: bool = True
+    ) -> PrunedLayer:
+        """Return the layer under `mask`; in `dtype`, where that holds what was drawn exactly.
+
+        Where the mask has fewer outputs than the layer, they are those from `first` on. Without
+        `weights` nothing is drawn: edges can be counted, and no more.
+        """
         raise NotImplementedError
 
     def stated(self) -> dict[str, Any]:
@@ -135,8 +147,8 @@ class Layout:
 
     drawn: DrawnLayer
     name: str
-    weight: FloatArray
-    """Shape (num_outputs, num_inputs), the bias being the last column."""
+    weight: NDArray[Any]
+    """Shape (num_outputs, num_inputs), the bias being the last column; float32 or float64."""
     first_output: int = 0
     """The output that the first row of `weight` belongs to: later ones in a layout of some rows."""
 
@@ -161,7 +173,7 @@ class Layout:
         """Return what a half approximates of the outputs `first` to before `last`, row by row."""
         last = self.drawn.num_outputs if last is None else last
         rows = slice(first - self.first_output, last - self.first_output)
-        return self.weight[rows, : half.num_inputs].reshape(-1)
+        return self.weight[rows, : half.num_inputs].astype(np.float64).reshape(-1)
 
     def instance(self, half: Half, objective: Objective, start: int, stop: int) -> SubsetSum:
         """State the SubsetSum problems of the rows from `start` to before `stop`."""
@@ -180,11 +192,16 @@ class Layout:
         )
 
 
-def augmented(layer: LinearLayer) -> FloatArray:
+def augmented(layer: LinearLayer) -> NDArray[Any]:
     """Return a layer's weights with its bias, if it has one, as the last column; read-only."""
-    weight = layer.weight
+    weight = layer.weight.view()
     if layer.bias is not None:
         weight = np.column_stack([weight, layer.bias])
-    weight = np.ascontiguousarray(weight)
     weight.flags.writeable = False
     return weight
+
+
+def extremes(layer: LinearLayer) -> tuple[float, float]:
+    """Return the smallest and the largest weight of a layer, its bias included."""
+    arrays = [layer.weight] if layer.bias is None else [layer.weight, layer.bias]
+    return float(min(map(np.min, arrays))), float(max(map(np.max, arrays)))

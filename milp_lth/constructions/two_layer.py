@@ -10,8 +10,10 @@ Logarithmic Over-Parameterization is Sufficient", NeurIPS 2020, arXiv 2006.07990
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from instances.arrays import BoolArray, FloatArray, IntArray
 from milp_lth.constructions.assignment import assign
@@ -45,7 +47,7 @@ class TwoLayer(Layout):
     def scatter(self, half: Half, mask: BoolArray, layer_mask: BoolArray) -> None:
         """Write the answer to a half's rows, shape (rows, n), into the mask of V."""
         usable = half.units >= 0
-        kept = mask.reshape(self.drawn.num_outputs, *half.units.shape)
+        kept = mask.reshape(len(layer_mask), *half.units.shape)
         layer_mask[:, half.units[usable]] = kept[:, usable]
 
 
@@ -85,7 +87,7 @@ def two_layer(
     return TwoLayer(drawn, layer.name, weight)
 
 
-def scale_for(weight: FloatArray) -> float:
+def scale_for(weight: NDArray[Any]) -> float:
     """Return the smallest power of two s with max|weight| / s ≤ 1/4; 1 where all weights are 0.
 
     Raises
@@ -93,7 +95,7 @@ def scale_for(weight: FloatArray) -> float:
     ValueError
         When the weights are so large that s times a random number would not fit float32.
     """
-    largest = float(np.abs(weight).max())
+    largest = max(-float(weight.min()), float(weight.max()))
     if largest == 0:
         return 1.0
     if largest > 2.0**110:

@@ -48,9 +48,19 @@ class TwoMatrices(DrawnLayer):
         units = np.arange(self.num_units)
         return self.scale * self.source.draw(self.index, SECOND, self.num_units, outputs, units)
 
-    def pruned(self, mask: BoolArray, dtype: torch.dtype) -> "TwoPrunedMatrices":
+    def num_edges(self) -> tuple[int, int]:
+        """Count the entries of both matrices, and those left when every unit keeps one input."""
+        num_units, num_outputs = self.num_units, self.num_outputs
+        return num_units * (self.num_inputs + num_outputs), num_units * (1 + num_outputs)
+
+    def pruned(
+        self, mask: BoolArray, dtype: torch.dtype, *, first: int = 0, weights: bool = True
+    ) -> "TwoPrunedMatrices":
         """Return the layer under `mask`; both dtypes hold what was drawn exactly."""
-        return TwoPrunedMatrices(self, mask, dtype)
+        if not weights:
+            return TwoPrunedMatrices(self, mask, torch.empty(0), torch.empty(0))
+        v = torch.tensor(self.v(first, first + len(mask)), dtype=dtype)
+        return TwoPrunedMatrices(self, mask, torch.tensor(self.u(), dtype=dtype), v)
 
     def arrays(self) -> dict[str, Any]:
         """Return `input_of`."""
@@ -79,22 +89,24 @@ class TwoPrunedMatrices(PrunedLayer):
         What the layer's weights are drawn from.
     v_mask
         Shape (num_outputs, num_units), bool: the kept entries of V.
-    dtype
-        Of the weights, torch.float32 or torch.float64; both hold what was drawn exactly.
+    u, v
+        What was drawn for these outputs, in float32 or float64: both hold it exactly.
     """
 
     u: torch.Tensor
     input_of: torch.Tensor
     u_mask: torch.Tensor
 
-    def __init__(self, drawn: TwoMatrices, v_mask: BoolArray, dtype: torch.dtype) -> None:
+    def __init__(
+        self, drawn: TwoMatrices, v_mask: BoolArray, u: torch.Tensor, v: torch.Tensor
+    ) -> None:
         super().__init__()
         self.num_inputs = drawn.num_inputs
         self.has_bias = drawn.has_bias
         self.has_halves = not drawn.nonnegative
         self.num_hidden = drawn.num_units
-        self.u = nn.Parameter(torch.tensor(drawn.u(), dtype=dtype), requires_grad=False)
-        self.v = nn.Parameter(torch.tensor(drawn.v(), dtype=dtype), requires_grad=False)
+        self.u = nn.Parameter(u, requires_grad=False)
+        self.v = nn.Parameter(v, requires_grad=False)
         keeps = torch.tensor(drawn.input_of >= 0)
         kept = torch.tensor(v_mask) & keeps
         self.register_buffer("input_of", torch.tensor(drawn.input_of).clamp(min=0))
@@ -115,26 +127,16 @@ class TwoPrunedMatrices(PrunedLayer):
         sums = products.new_zeros(products.shape[0], self.num_inputs)
         return sums.index_add_(1, self.input_of, products)
 
-    def masks(self) -> dict[str, torch.Tensor]:
-        """Return the masks of U, one entry a unit, and V."""
-        return {"U": self.u_mask, "V": self.v_mask}
-
-    def counts(self) -> dict[str, int]:
-        """Count edges: those of both matrices, and those left when every unit keeps one input."""
-        num_outputs, num_units = self.v.shape
-        return {
-            "source_dense": num_units * (self.num_inputs + num_outputs),
-            "source_block": num_units * (1 + num_outputs),
-            "kept_u": int(self.u_mask.sum()),
-            "kept_v": int(self.v_mask.sum()),
-        }
+    def kept(self) -> tuple[torch.Tensor, int]:
+        """Return which units are kept, and how many entries of V."""
+        return self.u_mask, int(self.v_mask.sum())
 
     def connected(self) -> torch.Tensor:
         """Return which inputs reach which outputs, shape (num_outputs, num_inputs)."""
-        ways = torch.zeros(len(self.v), self.num_inputs, device=self.v.device)
+        ways = torch.zeros(len(self.v_mask), self.num_inputs, device=self.v_mask.device)
         return ways.index_add_(1, self.input_of, (self.v_mask & self.u_mask).float()) > 0
 
-    def num_alive(self, inputs: torch.Tensor, outputs: torch.Tensor) -> int:
-        """Count the kept edges on a way from one of `inputs` to one of `outputs`, both bool."""
+    def alive(self, inputs: torch.Tensor, outputs: torch.Tensor) -> tuple[torch.Tensor, int]:
+        """Return the units and count the entries of V on a way from `inputs` to `outputs`."""
         edges = self.v_mask & self.u_mask & inputs[self.input_of] & outputs[:, None]
-        return int(edges.any(dim=0).sum()) + int(edges.sum())
+        return edges.any(dim=0), int(edges.sum())

@@ -1,35 +1,54 @@
 """The report's pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import networkx as nx
 import numpy as np
 import plotly.graph_objects as go
 
-from instances.arrays import FloatArray
+from instances.arrays import FloatArray, IntArray
+from milp_lth.report.style import KEPT, LAYOUT, LIMIT, PRUNED, THEORY
 
-KEPT, PRUNED, THEORY, LIMIT = "#1b7a5a", "#b9c0c7", "#c2410c", "#334155"
-LAYOUT: dict[str, Any] = {
-    "template": "plotly_white",
-    "font": {"family": "system-ui, sans-serif", "size": 14, "color": "#1f2933"},
-    "margin": {"l": 64, "r": 24, "t": 48, "b": 56},
-    "height": 380,
-}
 _SMALLEST = 1e-18  # errors of exactly 0 are drawn here
+_BINS = 20  # counts of errors for every power of ten
+_STEPS = (1, 2, 4, 5, 10, 20, 40, 100, 1000)  # how many of them make a bar
+_MOST_BARS = 60
+
+
+def count_errors(errors: Iterable[FloatArray]) -> IntArray:
+    """Count errors of each size: bin k holds those from 10^(k / 20 − 18) to the next such power."""
+    counts = np.zeros(0, np.int64)
+    for some in errors:
+        exponents = np.log10(np.maximum(some, _SMALLEST)) - np.log10(_SMALLEST)
+        more = np.bincount(np.floor(exponents * _BINS).astype(np.int64), minlength=len(counts))
+        more[: len(counts)] += counts
+        counts = more
+    return counts
 
 
 def error_histogram(
-    errors: FloatArray, predicted: float | None, tolerance: float | None
+    counts: IntArray, middle: float, predicted: float | None, tolerance: float | None
 ) -> go.Figure:
-    """Draw how often each size of error occurs, beside the median that theory predicts."""
-    exponents = np.log10(np.maximum(errors, _SMALLEST))
+    """Draw how often each size of error occurs, beside the median that theory predicts.
+
+    `counts` are those of `count_errors`, `middle` is the median of the errors themselves.
+    """
+    first, last = np.flatnonzero(counts)[[0, -1]]
+    step = next(step for step in _STEPS if (last - first) / step < _MOST_BARS)
+    first -= first % step  # bars begin at multiples of their width
+    bars = np.add.reduceat(counts[first : last + 1], np.arange(0, last + 1 - first, step))
+    left = np.log10(_SMALLEST) + (first + step * np.arange(len(bars))) / _BINS
     figure = go.Figure(
-        go.Histogram(
-            x=exponents, nbinsx=60, marker_color=KEPT, hovertemplate="10^%{x}: %{y}<extra></extra>"
+        go.Bar(
+            x=left + step / _BINS / 2,
+            y=bars,
+            width=0.98 * step / _BINS,
+            marker_color=KEPT,
+            hovertemplate="10^%{x:.2f}: %{y}<extra></extra>",
         )
     )
-    marks = [(float(np.median(errors)), "median", KEPT, "right", 1.0)]
+    marks = [(middle, "median", KEPT, "right", 1.0)]
     if predicted is not None and np.isfinite(predicted):
         marks.append((predicted, "theory's median", THEORY, "left", 1.0))
     if tolerance is not None and tolerance > 0:
@@ -47,12 +66,12 @@ def error_histogram(
             showarrow=False,
             font_color=colour,
         )
-    ticks = list(range(int(np.floor(exponents.min())), int(np.ceil(exponents.max())) + 1))
+    ticks = list(range(int(np.floor(left[0])), int(np.ceil(left[-1] + step / _BINS)) + 1))
     figure.update_xaxes(
         title="error of a weight", tickvals=ticks, ticktext=[f"10<sup>{t}</sup>" for t in ticks]
     )
     figure.update_yaxes(title="weights")
-    return figure.update_layout(LAYOUT, bargap=0.02)
+    return figure.update_layout(LAYOUT)
 
 
 def edges_per_layer(names: list[str], kept: list[int], pruned: list[int]) -> go.Figure:
@@ -153,7 +172,7 @@ def error_by_candidates(
     figure.add_scatter(x=counts, y=high, mode="lines", line_width=0, showlegend=False)
     figure.add_scatter(
         x=counts, y=low, mode="lines", line_width=0, fill="tonexty",
-        fillcolor="rgba(27, 122, 90, 0.18)", name="middle half",
+        fillcolor="rgba(10, 123, 103, 0.18)", name="middle half",
     )  # fmt: skip
     figure.add_scatter(x=counts, y=median, mode="lines+markers", line_color=KEPT, name="median")
     line = {"color": THEORY, "dash": "dash"}

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 
 from instances.objectives import Closest
+from milp_lth.edges import count_matrices
 from milp_lth.ledger import Ledger
+from milp_lth.recorded_masks import RecordedMasks
 from milp_lth.report.candidates import NUM_SAMPLED, errors_by_candidates
 from milp_lth.report.gadget import gadget
 from milp_lth.report.page import embedded, page
 from milp_lth.report.plots import (
     accuracy_by_width,
+    count_errors,
     coupled_beside_independent,
     edges_per_layer,
     error_by_candidates,
@@ -22,19 +25,27 @@ from milp_lth.report.plots import (
     seconds_by_phase,
 )
 from milp_lth.run import Run
+from milp_lth.sharded_ticket import ShardedTicket
+from milp_lth.streaming import Spool, median
 from milp_lth.theory.median_error import median_error
 from milp_lth.ticket import Ticket
 
 _NUM_BLOCKS = 10
 
 
-def render(run: Run, ledger: Ledger, ticket: Ticket) -> str:
+def render(run: Run, ledger: Ledger, ticket: Ticket | ShardedTicket) -> str:
     """Return the page about a run and its ticket as HTML text."""
     figures = ledger.figures()
-    errors, predicted = _errors(run, ledger)
+    predicted = _predicted(run, ledger)
+    counts_of_errors = count_errors(chunk.error for chunk in ledger.chunks())
     counts, quartiles, medians = errors_by_candidates(run.reduction)
     plots = {
-        "errors": error_histogram(errors, predicted, run.settings.tolerance),
+        "errors": error_histogram(
+            counts_of_errors,
+            figures["weights"]["median_error"],
+            predicted,
+            run.settings.tolerance,
+        ),
         "candidates": error_by_candidates(counts, quartiles, medians),
         "edges": edges_per_layer(*_edges(run, ticket)),
         "gadget": gadget_drawing(graph := _gadget(run, ledger)),
@@ -104,29 +115,22 @@ def _asked(run: Run) -> dict[str, Any]:
     return asked
 
 
-def _errors(run: Run, ledger: Ledger) -> tuple[Any, float | None]:
-    """Return all errors, and the median that theory predicts for them where it says anything."""
-    errors, medians = [], []
-    for chunk in ledger.chunks():
-        errors.append(chunk.error)
-        if isinstance(run.reduction.objective, Closest):
+def _predicted(run: Run, ledger: Ledger) -> float | None:
+    """Return the median that theory predicts for the errors, where it says anything."""
+    if not isinstance(run.reduction.objective, Closest):
+        return None
+    with Spool() as medians:
+        for chunk in ledger.chunks():
             instance = run.reduction.parts[chunk.part].instance(chunk.start, chunk.stop)
-            medians.append(median_error(instance))
-    predicted = float(np.median(np.concatenate(medians))) if medians else None
-    return np.concatenate(errors), predicted
+            medians.add(median_error(instance))
+        return median(lambda: medians)
 
 
-def _edges(run: Run, ticket: Ticket) -> tuple[list[str], list[int], list[int]]:
+def _edges(run: Run, ticket: Ticket | ShardedTicket) -> tuple[list[str], list[int], list[int]]:
     """Count kept and pruned edges of U and V of every layer."""
-    names: list[str] = []
-    kept: list[int] = []
-    pruned: list[int] = []
-    for k, layer in enumerate(ticket.layers):
-        for matrix, mask in layer.masks().items():
-            names.append(f"layer {run.network.layers[k].name}, {matrix}")
-            kept.append(int(mask.sum()))
-            pruned.append(mask.numel() - kept[-1])
-    return names, kept, pruned
+    counts = count_matrices(ticket)
+    names = [f"layer {run.network.layers[one.layer].name}, {one.matrix}" for one in counts]
+    return names, [one.kept for one in counts], [one.edges - one.kept for one in counts]
 
 
 def _weakest_blocks(run: Run) -> list[dict[str, Any]]:
@@ -141,7 +145,11 @@ def _weakest_blocks(run: Run) -> list[dict[str, Any]]:
 def _gadget(run: Run, ledger: Ledger) -> Any:
     """Take the largest weight of the first part."""
     part = run.reduction.parts[0]
-    row = int(np.abs(part.layer.targets(part.half)).argmax())
-    chunk = next(c for c in ledger.chunks() if c.part == 0 and c.start <= row < c.stop)
-    mask = chunk.mask(part.shape[1])[row - chunk.start]
+    served = part.half.num_inputs
+    largest, row = -1.0, 0
+    for output in range(part.layer.drawn.num_outputs):
+        sizes = np.abs(part.layer.targets(part.half, output, output + 1))
+        if sizes.max() > largest:
+            largest, row = float(sizes.max()), output * served + int(sizes.argmax())
+    mask = RecordedMasks(run.reduction, ledger).rows(0, row, row + 1)[0]
     return gadget(part, row, mask)

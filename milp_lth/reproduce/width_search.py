@@ -90,7 +90,7 @@ class WidthSearch:
         """Return the median over all weights of the predicted median error."""
         predicted = []
         for layer in self.network.layers:
-            weight = augmented(layer)
+            weight = augmented(layer).astype(np.float64)
             scale = scale_for(weight)
             predicted.append(median_error_of_products(weight, width, scale).reshape(-1))
         return float(np.median(np.concatenate(predicted)))

@@ -17,6 +17,9 @@ from torch import nn
 from instances.files import write_atomically
 from milp_lth.network import Network, build_modules, frozen_linear, read_network
 
+MAPPED_BYTES = 100 * 2**20
+"""Files beyond are mapped into memory: what is not looked at is not read."""
+
 
 def load_target(path: str | os.PathLike[str]) -> nn.Sequential:
     """Read a multi-layer perceptron from a ``.safetensors`` or ``.pt`` state dict.
@@ -34,11 +37,11 @@ def load_target(path: str | os.PathLike[str]) -> nn.Sequential:
     path = Path(path)
     try:
         if path.suffix == ".safetensors":
-            content = path.read_bytes()  # a missing file and a folder say so themselves
-            tensors = safetensors.torch.load(content)
+            tensors = _tensors(path)[0]
             tensors = dict(sorted(tensors.items(), key=lambda item: _natural(item[0])))
         elif path.suffix in (".pt", ".pth"):
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
+            mapped = path.stat().st_size > MAPPED_BYTES and zipfile.is_zipfile(path)
+            tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped or None)
         else:
             raise ValueError("a target file ends in .safetensors or .pt")
         return perceptron(tensors)
@@ -101,17 +104,29 @@ def _named(linears: list[tuple[str, nn.Linear]]) -> nn.Sequential:
         if k:
             module.add_module(f"relu{k}", nn.ReLU())
         module.add_module(name.replace(".", "_") or f"layer{k}", linear)
-    read_network(module)
+    read_network(module, copy=False)
     return module.eval()
+
+
+def _tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Return the tensors and the metadata of a ``.safetensors`` file."""
+    with path.open("rb") as file:  # a missing file and a folder say so themselves
+        mapped = os.fstat(file.fileno()).st_size > MAPPED_BYTES
+    with safetensors.safe_open(path, framework="pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        metadata = file.metadata() or {}
+    if not mapped:  # nobody can change these behind our back
+        tensors = {key: tensor.clone() for key, tensor in tensors.items()}
+    return tensors, metadata
 
 
 def save_target(network: Network, path: Path) -> None:
     """Write a target that was read off a module, its steps in the file's metadata."""
     tensors = {}
     for k, layer in enumerate(network.layers):
-        tensors[f"{k}.weight"] = torch.tensor(layer.weight, dtype=network.dtype)
+        tensors[f"{k}.weight"] = network.tensor(layer.weight).contiguous()
         if layer.bias is not None:
-            tensors[f"{k}.bias"] = torch.tensor(layer.bias, dtype=network.dtype)
+            tensors[f"{k}.bias"] = network.tensor(layer.bias).contiguous()
     stated = {"steps": network.steps, "names": [layer.name for layer in network.layers]}
     write_atomically(path, safetensors.torch.save(tensors, {"network": json.dumps(stated)}))
 
@@ -125,14 +140,13 @@ def load_written_target(path: Path) -> Network:
         When the file is missing, truncated, or something else.
     """
     try:
-        path.open("rb").close()  # a missing file says so itself
-        with safetensors.safe_open(path, framework="pt") as file:
-            stated = json.loads((file.metadata() or {}).get("network", "{}"))
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        tensors, metadata = _tensors(path)
+        stated = json.loads(metadata.get("network", "{}"))
         linears = []
         for k in range(len(stated["names"])):
             linears.append(frozen_linear(tensors[f"{k}.weight"], tensors.get(f"{k}.bias")))
-        network = read_network(nn.Sequential(*build_modules(stated["steps"], linears)))
+        module = nn.Sequential(*build_modules(stated["steps"], linears))
+        network = read_network(module, copy=False)
         return network.renamed(stated["names"])
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from error

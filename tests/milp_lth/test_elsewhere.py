@@ -63,7 +63,7 @@ def test_a_part_of_some_rows_states_them_and_is_small(construction: str) -> None
         one, two = part.instance(start, stop), some.instance(start, stop)
         assert np.array_equal(one.coefficients, two.coefficients)
         assert np.array_equal(one.targets, two.targets)
-    row_bytes = 8 * inputs
+    row_bytes = part.layer.weight.itemsize * inputs
     assert (
         len(pickle.dumps(part.of_rows(0, 5 * inputs))) < len(pickle.dumps(part)) - 300 * row_bytes
     )
