@@ -8,12 +8,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: run test lint types docs tests sweep format install clean
+.PHONY: run test lint types docs tests test-browser sweep format install clean
 
 run: install
 	$(BIN)/milp-lth run
 
-test: install lint types docs tests
+test: install lint types docs tests test-browser
 
 lint: install
 	$(BIN)/ruff check .
@@ -27,7 +27,11 @@ docs: install
 	@echo "docs: open docs/_build/html/index.html"
 
 tests: install
-	$(BIN)/python -m pytest -q -n auto --dist worksteal --doctest-modules tests instances solvers milp_lth
+	$(BIN)/python -m pytest -q -n auto --dist worksteal --doctest-modules --ignore=tests/browser tests instances solvers milp_lth
+
+# The playground in chromium; without it, or without playwright, these are skipped and say so.
+test-browser: install
+	$(BIN)/python -m pytest -q -rs tests/browser
 
 # Not part of test: a million rows against all of their subsets, some minutes.
 sweep: install
