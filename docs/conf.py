@@ -1,6 +1,10 @@
 """Sphinx: read docs/*.md and the docstrings; needs no network."""
 
+import os
+
 from milp_lth import __version__
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of notebooks: torch's threads wait busily
 
 project = "milp_lth"
 author = "the milp_lth authors"
@@ -19,8 +23,11 @@ exclude_patterns = ["_build", "measurements"]
 html_theme = "furo"
 html_title = f"milp_lth {release}"
 html_show_sourcelink = False
+html_static_path = ["_static", "../milp_lth/explain/playground.html"]
+html_css_files = ["style.css"]
+mathjax_path = "mathjax/tex-svg.js"  # MathJax 3.2.2, Apache-2.0: pages fetch nothing
 
-myst_enable_extensions = ["colon_fence", "deflist"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True

@@ -1,10 +1,12 @@
 """Dask as an executor: chunks solved by the workers of a scheduler, wherever they run."""
 
+import ctypes
 import logging
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager, suppress
+from functools import cache
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -13,6 +15,8 @@ MIP_RESOURCE = "MIP"
 
 _CONNECT = 20.0  # seconds to wait for the scheduler
 _FRESH = 1.0  # seconds for which the number of workers is believed
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 T = TypeVar("T")
 
@@ -57,12 +61,30 @@ class ClusterExecutor(Executor):
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "Future[T]":
         """Hand a call to the scheduler."""
-        future: Future[T] = self._executor.submit(fn, *args, **kwargs)
+        future: Future[T] = self._executor.submit(_on_worker, fn, *args, **kwargs)
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Let go of the workers, which go on living."""
         self._executor.shutdown(wait=wait)
+
+
+def _on_worker(fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    _keep_memory()
+    return fn(*args, **kwargs)
+
+
+@cache
+def _keep_memory() -> None:
+    """Let a worker keep what it frees, for its next chunk.
+
+    Dask starts workers with a limit beyond which memory goes back to the system at once; to fetch
+    it anew took 15 % of a chunk's time.
+    """
+    with suppress(OSError, AttributeError):  # another system than Linux, or another allocator
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(_TRIM_THRESHOLD, 2**30)
+        libc.mallopt(_MMAP_THRESHOLD, 2**25)
 
 
 def _offered(resource: str, dask_scheduler: Any = None) -> dict[str, float]:

@@ -29,11 +29,11 @@ from typing import Any
 from milp_lth import __version__
 from milp_lth.ledger import Chunk
 from milp_lth.reduction import Part, Reduction
-from milp_lth.solving import Ranges, solve_rows
+from milp_lth.solving import Ranges
 from solvers.cores import num_cores
 from solvers.registry import REGISTRY, get_solver, solver_name
 from solvers.select import select
-from solvers.solve import judged
+from solvers.solve import judged, solve
 from solvers.solver import Solver
 from solvers.worker import Worker
 
@@ -212,7 +212,7 @@ def _solve(
     name = solver_name(decides)
     batched = name not in REGISTRY or REGISTRY[name].batched
     if batched and math.isinf(time_limit):
-        return solve_rows(part, place, start, stop, decides, math.inf)
+        return Chunk.of(place, start, stop, solve(instance, decides))
     began = time.perf_counter()
     proposal = _OWN.worker.propose(decides, instance, min(time_limit, _UNLIMITED))
     taken = time.perf_counter() - began - proposal.stats.get("start_seconds", 0.0)

@@ -1,5 +1,13 @@
-"""What README and docs show runs, as plain scripts without a main guard."""
+"""What README and docs show runs, and what they link to is there.
 
+A ```python block is run as a plain script without a main guard, a ```py block is not: it needs
+something of the user's. A ```sh block is run in an empty folder unless it names a file that the
+user supplies, or stands in `NOT_RUN` with a reason. Notebooks are executed when the documentation
+is built.
+"""
+
+import ast
+import os
 import re
 import subprocess
 import sys
@@ -8,7 +16,22 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+README, DOCS = ROOT / "README.md", ROOT / "docs"
+NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.md"))
+PAGES = [README, *sorted(DOCS.glob("*.md")), *NOTEBOOKS]
+USERS = re.compile(r"\b(?:model\.pt|fc2\.pt|FILE|DIR)\b")
+FEW_THREADS = {"OMP_NUM_THREADS": "1"}  # torch's threads wait busily where tests share cores
+NOT_RUN = {  # the beginning of the block, and why
+    "make ": "is what runs these tests, or takes minutes",
+    "pip install ": "installs",
+    "python docs/measurements/": "measures for minutes",
+    "milp-lth bench workers": "measures for a minute",
+    "milp-lth compare\n": "takes eight minutes",
+    "milp-lth compare --instances uniform-21": "takes half a minute",
+    "milp-lth instances show uniform-21\n": "verifies the library, for half a minute",
+    "milp-lth reproduce smallest-source": "takes two minutes",
+    "ls -l runs/pensia2020/": "needs the paper's network",
+}
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
@@ -21,7 +44,40 @@ def blocks(language: str) -> list[tuple[str, str]]:
     return found
 
 
-SCRIPTS = [(name, code) for name, code in blocks("python") if "milp_lth" in code]
+def cells(page: Path) -> list[str]:
+    text = page.read_text(encoding="utf-8")
+    return re.findall(r"^```\{code-cell\}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def prose(page: Path) -> str:
+    """The page without code."""
+    text = page.read_text(encoding="utf-8")
+    text = re.sub(r"^(`{3,}|:{3,}).*?^\1$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"(\{\w+\}`[^`]*`)|`[^`\n]*`", r"\1", text)
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub and Sphinx call the headings of a page."""
+    headings = re.findall(r"^#{1,3} (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).strip().replace(" ", "-") for h in headings}
+
+
+SCRIPTS = blocks("python")
+
+
+def commands() -> dict[str, str]:
+    """What is run of every page, each line once."""
+    found, seen = {}, set()
+    for name, code in blocks("sh"):
+        code = code.replace(".venv/bin/", "")
+        if USERS.search(code) or code.startswith(tuple(NOT_RUN)) or seen >= set(code.splitlines()):
+            continue
+        seen |= set(code.splitlines())
+        found[name] = code
+    return found
+
+
+COMMANDS = commands()
 
 
 @pytest.mark.parametrize(("name", "code"), SCRIPTS, ids=[name for name, _ in SCRIPTS])
@@ -29,7 +85,12 @@ def test_examples_run_as_plain_scripts(tmp_path: Path, name: str, code: str) -> 
     script = tmp_path / "example.py"
     script.write_text(code, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, check=False, cwd=tmp_path
+        [sys.executable, script],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | FEW_THREADS,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout
@@ -64,14 +125,71 @@ def test_the_readme_table_has_the_rows_that_are_printed(finished_run: Path) -> N
 
 
 def test_examples_use_the_public_face_alone() -> None:
-    for name, code in blocks("python"):
+    shown = [*blocks("python"), *((page.name, code) for page in PAGES for code in cells(page))]
+    for name, code in shown:
         assert not re.search(r"(?:from|import) (?:instances|solvers|milp_lth\.)", code), name
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_commands_run(tmp_path: Path, name: str) -> None:
+    from milp_lth import FixedSize, SubsetSum, save_instance
+
+    instance = SubsetSum([[0.5, 0.25], [0.3, 0.7]], [0.4, 0.75], FixedSize(1))
+    save_instance(instance, tmp_path / "instance.json")  # the one that files.md makes
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    done = subprocess.run(
+        ["sh", "-e", "-c", COMMANDS[name]],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | {"PATH": path} | FEW_THREADS,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_reasons_not_to_run_a_block_are_still_needed() -> None:
+    shown = [code.replace(".venv/bin/", "") for _, code in blocks("sh")]
+    for start in NOT_RUN:
+        assert any(code.startswith(start) for code in shown), start
 
 
 def test_links_and_pictures_are_there() -> None:
     for page in PAGES:
-        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+        text = prose(page)
+        targets = re.findall(r"\]\(([^)\s]+)\)", text)
+        for role in re.findall(r"\{doc\}`([^`]+)`", text):
+            targets.append(re.sub(r".*<(.*)>$", r"\1", role, flags=re.DOTALL) + ".md")
+        for target in targets:
+            if re.match(r"[a-z]+:", target):
+                continue
+            path, _, anchor = target.partition("#")
+            place = (page.parent / path).resolve() if path else page
+            assert place.exists(), f"{page.name}: {target}"
+            assert not anchor or anchor in anchors(place), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", NOTEBOOKS, ids=lambda page: page.stem)
+def test_notebooks_are_what_a_class_can_use(page: Path) -> None:
+    code, text = cells(page), page.read_text(encoding="utf-8")
+    assert text.startswith("---\njupytext:\n")
+    assert len(code) <= 12
+    modules = set()
+    for cell in code:
+        for node in ast.walk(ast.parse(re.sub(r"\A(?::.*\n)+", "", cell))):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                modules.add(str(node.module).split(".")[0])
+    assert modules <= {"milp_lth", "numpy", "matplotlib", "torch", *sys.stdlib_module_names}
+    figures = [cell for cell in code if "plt.subplots" in cell]
+    assert 2 <= len(figures) <= 4
+    for figure in figures:
+        after = text[text.index(figure) + len(figure) :]
+        assert after.startswith("```\n\n*What to see:*")
+    exercises = text.split("## Exercises\n")[1]
+    assert len(re.findall(r"^\d\. ", exercises, re.MULTILINE)) == 3
+    assert exercises.count(":tags: [hide-cell]\n\n# ") == 3
 
 
 def test_the_false_optima_are_still_false(tmp_path: Path) -> None:
