@@ -27,7 +27,8 @@ from solvers.solver import Proposal
 
 CPU, CUDA = MeetInTheMiddle(device="cpu"), MeetInTheMiddle(device="cuda")
 MeetInTheMiddle().propose(uniform_family(2, 8), np.inf)
-assert "numba.cuda" not in sys.modules, "numba's part for CUDA is imported on use"
+# where this is a script; whoever collects tests may have imported it
+assert __name__ != "__main__" or "numba.cuda" not in sys.modules, "imported on use alone"
 
 from numba import cuda  # noqa: E402
 
