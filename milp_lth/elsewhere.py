@@ -130,6 +130,8 @@ def solve_elsewhere(
                 for copy in errand.futures:
                     if out.pop(copy, None) is not None:
                         copy.cancel()
+                if errand in waiting:  # its other copy had failed
+                    waiting.remove(errand)
                 yield chunk
             slots = _num_slots(executor)
             if not waiting and len(out) < slots and seconds:
