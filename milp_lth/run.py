@@ -51,11 +51,7 @@ class Run:
         self.folder = Path(folder)
         self.stated = _read_settings(self.folder)
         try:
-            fields = dict(self.stated["settings"])
-            for name in ("width", "input_range", "budget", "error_limit"):
-                if isinstance(fields[name], list):
-                    fields[name] = tuple(fields[name])
-            self.settings = RunSettings(**fields)
+            self.settings = _settings(self.stated)
             low, high = self.stated["data"]["input_range"]
             where = self.stated["target"].get("path")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -223,6 +219,29 @@ def reduce_for(
         objective=settings.make_objective(),
         input_range=input_range,
     )
+
+
+def settings_of(folder: str | os.PathLike[str]) -> RunSettings:
+    """Return what was asked of the run in a folder, without reading the rest.
+
+    Raises
+    ------
+    ValueError
+        When the folder is none of a run, or its settings are damaged.
+    """
+    path = Path(folder)
+    try:
+        return _settings(_read_settings(path))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path / SETTINGS}: damaged ({error})") from error
+
+
+def _settings(stated: dict[str, Any]) -> RunSettings:
+    fields = dict(stated["settings"])
+    for name in ("width", "input_range", "budget", "error_limit"):
+        if isinstance(fields[name], list):
+            fields[name] = tuple(fields[name])
+    return RunSettings(**fields)
 
 
 def _read_settings(folder: Path) -> dict[str, Any]:

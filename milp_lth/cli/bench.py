@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from milp_lth.cli.options import as_json, print_json
+from milp_lth.cli.options import as_json, numbers, print_json
 
 if TYPE_CHECKING:
     from milp_lth.bench.row import Row
 
+_WHOLE = "give whole numbers, as in 24,32,40"
 _CURVE = ",".join(str(n) for n in range(24, 45, 2))
 
 
@@ -61,7 +62,7 @@ def kernels(
     measured = measure_kernels(
         read_problems(weights, seed),
         num_instances=instances,
-        numbers=_numbers("curve", curve),
+        numbers=numbers("curve", curve, int, _WHOLE),
         seed=seed,
         progress=lambda what: Progress(what, quiet=as_json),
     )
@@ -117,9 +118,9 @@ def workers(workers: str, chunks: int, seed: int, as_json: bool) -> None:
     from milp_lth.bench.workers import worker_rows
     from milp_lth.cli.progress import Progress
 
-    numbers = _numbers("workers", workers)
+    counts = numbers("workers", workers, int, _WHOLE)
     with Progress("measurements", quiet=as_json) as progress:
-        _show(worker_rows(numbers, chunks, seed, progress), seed, as_json)
+        _show(worker_rows(counts, chunks, seed, progress), seed, as_json)
 
 
 @command.command(name="gpu")
@@ -150,13 +151,6 @@ def _show(rows: Sequence["Row"], seed: int, as_json: bool) -> None:
         if rows:
             _print(rows)
         click.echo(described(machine()))
-
-
-def _numbers(name: str, text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError as error:
-        raise ValueError(f"--{name} {text}: give whole numbers, as in 24,32,40") from error
 
 
 def _writable(out: str) -> Path:

@@ -115,6 +115,20 @@ _MEANINGS = (
 )
 
 
+def numbers(name: str, text: str, kind: Callable[[str], Any], remedy: str) -> tuple[Any, ...]:
+    """Read what an option lists with commas between.
+
+    Raises
+    ------
+    ValueError
+        With the remedy, where something is no number of that kind.
+    """
+    try:
+        return tuple(kind(part) for part in text.split(","))
+    except ValueError as error:
+        raise ValueError(f"--{name} {text}: {remedy}") from error
+
+
 def print_json(value: Any) -> None:
     """Print one JSON object on standard output."""
     click.echo(json.dumps(value, ensure_ascii=False))

@@ -12,7 +12,7 @@ from milp_lth.cli.run import carry_out, workers
 @as_json
 def command(folder: str, as_json: bool, scheduler: str | None, chunk_rows: int | None) -> int:
     """Continue the run in FOLDER where it stopped, here or with a scheduler."""
-    from milp_lth.run import Run
+    from milp_lth.run import settings_of
 
-    with workers(Run(folder).settings, scheduler) as executor:
+    with workers(settings_of(folder), scheduler) as executor:
         return carry_out(folder, as_json, executor, chunk_rows)

@@ -10,6 +10,7 @@ from milp_lth.cli.options import (
     as_json,
     coupling_options,
     distribution_options,
+    numbers,
     objective_options,
     print_json,
 )
@@ -91,9 +92,9 @@ def command(
     from milp_lth.run_settings import RunSettings
 
     settings = RunSettings(
-        width=_numbers("width", width, int),
-        budget=_numbers("budget", budget, int),
-        error_limit=_numbers("error-limit", error_limit, float),
+        width=_one_or_more("width", width, int),
+        budget=_one_or_more("budget", budget, int),
+        error_limit=_one_or_more("error-limit", error_limit, float),
         **options,
     )
     with workers(settings, scheduler) as executor:
@@ -151,15 +152,10 @@ def carry_out(
     return OUT_OF_TOLERANCE if figures["out_of_tolerance"] else OK
 
 
-def _numbers(name: str, text: str | None, kind: Callable[[str], Any]) -> Any:
-    """Read one number, or several with commas between them."""
+def _one_or_more(name: str, text: str | None, kind: Callable[[str], Any]) -> Any:
+    """Read one number, or several as a tuple."""
     if text is None:
         return None
-    try:
-        numbers = tuple(kind(part) for part in text.split(","))
-    except ValueError as error:
-        whole = "whole number" if kind is int else "number"
-        raise ValueError(
-            f"--{name} {text}: give a {whole}, or one per layer as in 48,24"
-        ) from error
-    return numbers[0] if len(numbers) == 1 else numbers
+    whole = "whole number" if kind is int else "number"
+    found = numbers(name, text, kind, f"give a {whole}, or one per layer as in 48,24")
+    return found[0] if len(found) == 1 else found
