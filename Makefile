@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh machine with Python 3.11 or later:
-#   make run    environment, installation, then a digit classifier becomes a verified ticket
+#   make run    environment, installation, then a digit classifier becomes a ticket
 #   make test   the same installation, then lint, types, docs and all tests
 # Both work a second time without network.
 

@@ -1,6 +1,7 @@
 """Sphinx: read docs/*.md and the docstrings; needs no network."""
 
 import os
+import re
 
 from milp_lth import __version__
 
@@ -37,5 +38,21 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+napoleon_use_ivar = True  # attributes as a list, like parameters
+napoleon_attr_annotations = False  # their types stand in the signature
 default_role = "code"  # docstrings name things in single backticks
 python_use_unqualified_type_names = True
+
+ARRAY = re.compile(
+    r"~?(?:numpy\.)?ndarray\[tuple\[~?(?:typing\.)?Any, \.\.\.\], "
+    r"~?(?:numpy\.)?dtype\[~?(?:numpy\.)?(\w+)\]\]"
+)
+
+
+def shorten(app, what, name, object_, options, signature, returned):
+    """Write array types as one does: their shapes stand in the text."""
+    return tuple(part and ARRAY.sub(r"ndarray[\1]", part) for part in (signature, returned))
+
+
+def setup(app):
+    app.connect("autodoc-process-signature", shorten)

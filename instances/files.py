@@ -38,6 +38,13 @@ def save_instance(instance: Instance, path: str | os.PathLike[str]) -> None:
     ``.npz`` and ``.json`` hold any instance; ``.kp`` and ``.knapsack``, text, only one row of whole
     numbers whose closest sum is sought. The file appears whole or not at all.
 
+    Parameters
+    ----------
+    instance
+        A batch of any problem class.
+    path
+        Where to; what is there is replaced.
+
     Raises
     ------
     ValueError
@@ -75,6 +82,16 @@ def load_instance(path: str | os.PathLike[str]) -> Instance:
     """Read an instance from a ``.npz`` or ``.json`` file, or as `read_knapsack` does.
 
     A file that ends in ``.kp``, ``.knapsack`` or ``.txt`` is taken for knapsack text.
+
+    Parameters
+    ----------
+    path
+        The file; its suffix says what it holds.
+
+    Returns
+    -------
+    Instance
+        A batch of whichever problem class the file states.
 
     Raises
     ------

@@ -6,9 +6,10 @@ Coefficients are matrix 0 of layer 0 of the seed's stream, targets matrix 1, pla
 
 import numpy as np
 
-from instances.arrays import BoolArray, FloatArray
+from instances.arrays import BoolArray, FloatArray, IntArray
 from instances.objectives import Closest, Objective
-from instances.philox import UNIT_FACTOR, UNIT_RAW, Stream, normal, uniform
+from instances.philox import UNIT_FACTOR, UNIT_RAW, Stream, uniform
+from instances.recipe import Recipe
 from instances.subset_sum import SubsetSum
 
 _CLOSEST = Closest()
@@ -38,13 +39,18 @@ def uniform_family(
     unit
         Grid of the coefficients, a power of two; the targets are on no grid of it.
 
+    Returns
+    -------
+    SubsetSum
+        Coefficients of shape (b, n), targets of shape (b,).
+
     Raises
     ------
     ValueError
         When a number is out of range.
     """
-    coefficients = uniform(Stream(seed), _counters(num_rows, num_candidates), unit=unit)
-    return _instance(coefficients, seed, objective, target_range)
+    recipe = _row_by_row(num_rows, num_candidates, seed, unit=unit)
+    return SubsetSum.drawn(recipe, _targets(num_rows, seed, target_range), objective)
 
 
 def normal_family(
@@ -55,9 +61,31 @@ def normal_family(
     objective: Objective = _CLOSEST,
     target_range: float = 0.5,
 ) -> SubsetSum:
-    """Draw standard normal coefficients; parameters as for `uniform_family`."""
-    coefficients = normal(Stream(seed), _counters(num_rows, num_candidates))
-    return _instance(coefficients, seed, objective, target_range)
+    """Draw standard normal coefficients, by an integer-only table look-up.
+
+    Parameters
+    ----------
+    num_rows, num_candidates
+        The shape (b, n).
+    seed
+        Determines every number.
+    objective
+        What is asked of each row.
+    target_range
+        Targets are uniform on [−target_range, target_range).
+
+    Returns
+    -------
+    SubsetSum
+        Coefficients of shape (b, n), targets of shape (b,).
+
+    Raises
+    ------
+    ValueError
+        When a number is out of range.
+    """
+    recipe = _row_by_row(num_rows, num_candidates, seed, bell=True)
+    return SubsetSum.drawn(recipe, _targets(num_rows, seed, target_range), objective)
 
 
 def product_family(
@@ -70,12 +98,31 @@ def product_family(
 ) -> SubsetSum:
     """Products of a factor on [0, 1) and one on [−1, 1): one half of Pensia's two-layer gadget.
 
-    Parameters as for `uniform_family`.
+    Parameters
+    ----------
+    num_rows, num_candidates
+        The shape (b, n).
+    seed
+        Determines every number.
+    objective
+        What is asked of each row.
+    target_range
+        Targets are uniform on [−target_range, target_range).
+
+    Returns
+    -------
+    SubsetSum
+        Coefficients of shape (b, n), targets of shape (b,).
+
+    Raises
+    ------
+    ValueError
+        When a number is out of range.
     """
     counters = _counters(num_rows, num_candidates)
     u = np.abs(uniform(Stream(seed), counters, unit=UNIT_FACTOR))
     v = uniform(Stream(seed, matrix=3), counters, unit=UNIT_FACTOR)
-    return _instance(u * v, seed, objective, target_range)
+    return SubsetSum(u * v, _targets(num_rows, seed, target_range), objective)
 
 
 def planted_family(
@@ -88,8 +135,29 @@ def planted_family(
 ) -> tuple[SubsetSum, BoolArray]:
     """Uniform coefficients whose targets are the exact sums of masks drawn beforehand.
 
-    Parameters as for `uniform_family`; returns the instance and the masks, shape (b, n). On a
-    coarse `unit` other masks may reach the same targets.
+    Parameters
+    ----------
+    num_rows, num_candidates
+        The shape (b, n).
+    seed
+        Determines every number.
+    objective
+        What is asked of each row.
+    unit
+        Grid of the coefficients, a power of two; on a coarse one other masks may reach the same
+        targets.
+
+    Returns
+    -------
+    instance
+        Coefficients of shape (b, n), targets of shape (b,).
+    mask
+        Shape (b, n): the masks whose sums the targets are.
+
+    Raises
+    ------
+    ValueError
+        When a number is out of range.
     """
     counters = _counters(num_rows, num_candidates)
     coefficients = uniform(Stream(seed), counters, unit=unit)
@@ -98,16 +166,24 @@ def planted_family(
     return SubsetSum(coefficients, targets, objective), mask
 
 
-def _instance(
-    coefficients: FloatArray, seed: int, objective: Objective, target_range: float
-) -> SubsetSum:
-    targets = uniform(Stream(seed, matrix=1), np.arange(len(coefficients)), unit=2.0**-52)
-    return SubsetSum(coefficients, targets * target_range, objective)
+def _targets(num_rows: int, seed: int, target_range: float) -> FloatArray:
+    return uniform(Stream(seed, matrix=1), np.arange(num_rows), unit=2.0**-52) * target_range
 
 
-def _counters(
-    num_rows: int, num_candidates: int
-) -> "np.ndarray[tuple[int, int], np.dtype[np.int64]]":
+def _row_by_row(
+    num_rows: int, num_candidates: int, seed: int, *, unit: float = UNIT_RAW, bell: bool = False
+) -> Recipe:
+    """Say how a matrix is drawn of which every row is a row of candidates."""
+    _check(num_rows, num_candidates)
+    columns = np.arange(num_candidates)[None]
+    return Recipe(Stream(seed), num_candidates, columns, unit=unit, bell=bell)
+
+
+def _counters(num_rows: int, num_candidates: int) -> IntArray:
+    _check(num_rows, num_candidates)
+    return np.arange(num_rows * num_candidates).reshape(num_rows, num_candidates)
+
+
+def _check(num_rows: int, num_candidates: int) -> None:
     if num_rows < 1 or num_candidates < 0:
         raise ValueError(f"{num_rows} rows of {num_candidates} candidates: give at least one row")
-    return np.arange(num_rows * num_candidates).reshape(num_rows, num_candidates)

@@ -24,6 +24,11 @@ def to_lp(milp: MILP, name: str = "program") -> str:
     name
         What the first line, a comment, calls it.
 
+    Returns
+    -------
+    str
+        The whole text, with the newline at its end.
+
     Examples
     --------
     >>> from instances.objectives import Sparsest

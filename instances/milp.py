@@ -11,13 +11,29 @@ from instances.arrays import BoolArray, FloatArray, IntArray
 class MILP:
     """Minimise ``c·x`` subject to ``row_lower ≤ A x ≤ row_upper`` and ``lower ≤ x ≤ upper``.
 
-    `A` is given by its entries (`rows`, `columns`, `values`). Variables flagged in `integer` are
-    whole numbers. The mask is read off the variables `mask_columns`. Rows flagged in `counts` have
-    whole coefficients and bounds: no floating-point tolerance is to be charged to them.
-
-    `sensitivity` is how much smaller the least objective may become when every measured row may be
-    missed by one unit. Where `squared` is set, Σ (c_j x_j)² is minimised instead, and the objective
-    is its square root; few backends take that.
+    Parameters
+    ----------
+    c
+        Shape (variables,): what is minimised.
+    rows, columns, values
+        The entries of `A` that are not 0, each of shape (entries,).
+    row_lower, row_upper
+        Shape (rows,): the bounds of `A x`; infinite where there is none.
+    lower, upper
+        Shape (variables,): the bounds of `x`.
+    integer
+        Shape (variables,): True where a variable is a whole number.
+    counts
+        Shape (rows,): True where a row has whole coefficients and bounds, so that no floating-point
+        tolerance is to be charged to it. The other rows are called measured.
+    mask_columns
+        Shape (n,): the variables that the mask is read off.
+    sensitivity
+        How much smaller the least objective may become when every measured row may be missed by one
+        unit.
+    squared
+        Whether Σ (c_j x_j)² is minimised instead; the objective is then its square root. Few
+        backends take that.
     """
 
     c: FloatArray
@@ -50,7 +66,7 @@ class MILP:
 
     @property
     def size(self) -> float:
-        """The largest sum of absolute numbers in a measured row: what tolerances are relative to.
+        """The largest sum of absolute numbers in a measured row; tolerances are relative to it.
 
         Integer variables count with the largest value they can have, continuous ones, which take
         up what is left, not at all.

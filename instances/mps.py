@@ -32,6 +32,11 @@ def to_mps(milp: MILP, name: str = "program") -> str:
     name
         The program's name in the text: letters, digits, points, hyphens and underscores.
 
+    Returns
+    -------
+    str
+        The whole text, with the newline at its end.
+
     Examples
     --------
     >>> from instances.subset_sum import SubsetSum
@@ -128,6 +133,16 @@ def from_mps(text: str) -> MILP:
 
     The entries of the mask's variables come first, row by row, then those of the others: the order
     of `SubsetSum.milp`.
+
+    Parameters
+    ----------
+    text
+        What `to_mps` returned, or what stands in a file of it.
+
+    Returns
+    -------
+    MILP
+        The program, bit for bit the one that was written.
 
     Raises
     ------

@@ -9,6 +9,11 @@ from typing import Any, ClassVar
 class Closest:
     """The least error; a mask is feasible when its error is within `tolerance`, where one is given.
 
+    Parameters
+    ----------
+    tolerance
+        The largest error of a feasible mask, in units of the targets; None: any error.
+
     Raises
     ------
     ValueError
@@ -26,6 +31,11 @@ class Closest:
 class Sparsest:
     """The fewest kept candidates with an error within `tolerance`; among those, the least error.
 
+    Parameters
+    ----------
+    tolerance
+        The largest error of a feasible mask, in units of the targets.
+
     Raises
     ------
     ValueError
@@ -42,6 +52,13 @@ class Sparsest:
 @dataclass(frozen=True)
 class FixedSize:
     """The least error with exactly `size` candidates kept (Natale et al. 2024).
+
+    Parameters
+    ----------
+    size
+        How many candidates are kept.
+    tolerance
+        The largest error of a feasible mask, in units of the targets; None: any error.
 
     Raises
     ------

@@ -147,7 +147,7 @@ def uniform(stream: Stream, counters: IntArray, *, unit: float = UNIT_RAW) -> Fl
     """
     key0, key1 = stream.key()
     out = np.empty(counters.size, dtype=np.int64)
-    drop = 63 - _bits(unit)
+    drop = 63 - num_bits(unit)
     _fill_uniform(_flat(counters), np.uint64(key0), np.uint64(key1), drop, out)
     return np.multiply(out, unit, dtype=np.float64).reshape(counters.shape)
 
@@ -161,12 +161,19 @@ def normal(stream: Stream, counters: IntArray, *, unit: float = UNIT_RAW) -> Flo
     key0, key1 = stream.key()
     out = np.empty(counters.size, dtype=np.int64)
     _fill_normal(_flat(counters), np.uint64(key0), np.uint64(key1), quantiles(), out)
-    bits = min(_bits(unit), 46)
+    bits = min(num_bits(unit), 46)
     rounded = np.right_shift(out, 46 - bits)
     return np.multiply(rounded, 2.0**-bits, dtype=np.float64).reshape(counters.shape)
 
 
-def _bits(unit: float) -> int:
+def num_bits(unit: float) -> int:
+    """Return how many bits behind the point numbers on the grid `unit` have.
+
+    Raises
+    ------
+    ValueError
+        When it is no power of two from 2⁻⁵² to 2⁰.
+    """
     mantissa, exponent = np.frexp(unit)
     if mantissa != 0.5 or not -52 <= exponent - 1 <= 0:
         raise ValueError(f"unit {unit}: give a power of two from 2**-52 to 1")

@@ -12,6 +12,7 @@ from instances.arrays import BoolArray, FloatArray, frozen, frozen_available
 from instances.instance import Verdict, wanted
 from instances.milp import MILP
 from instances.objectives import Closest, FixedSize, Objective, Sparsest, make_objective
+from instances.recipe import Recipe
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,8 @@ class SubsetSum:
     targets: FloatArray
     objective: Objective = field(default_factory=Closest)
     available: BoolArray | None = None
+    recipe: Recipe | None = field(default=None, init=False)
+    """How the coefficients were drawn, where `drawn` did it; see there."""
     FORMAT: ClassVar[str] = "subset-sum/1"
 
     def __post_init__(self) -> None:
@@ -73,6 +76,27 @@ class SubsetSum:
         if self.available is not None:
             available = frozen_available(self.available, coefficients.shape)
             object.__setattr__(self, "available", available)
+
+    @classmethod
+    def drawn(
+        cls,
+        recipe: Recipe,
+        targets: FloatArray,
+        objective: Objective,
+        available: BoolArray | None = None,
+    ) -> "SubsetSum":
+        """Draw the coefficients, and remember how: a device may draw them again.
+
+        Parameters
+        ----------
+        recipe
+            How they are drawn; its first row is that of the batch.
+        targets, objective, available
+            As for the class.
+        """
+        instance = cls(recipe.draw(len(targets)), targets, objective, available)
+        object.__setattr__(instance, "recipe", recipe)
+        return instance
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -121,9 +145,12 @@ class SubsetSum:
     def part(self, start: int, stop: int) -> "SubsetSum":
         """Return the rows from `start` up to but not including `stop`."""
         available = None if self.available is None else self.available[start:stop]
-        return SubsetSum(
+        part = SubsetSum(
             self.coefficients[start:stop], self.targets[start:stop], self.objective, available
         )
+        if self.recipe is not None:
+            object.__setattr__(part, "recipe", self.recipe.beginning(start))
+        return part
 
     def judge(self, mask: BoolArray) -> Judgement:
         """Compute the exact error of each row and its excess over the tolerance.

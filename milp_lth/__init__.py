@@ -46,6 +46,12 @@ if TYPE_CHECKING:
     from milp_lth.coupled import EdgeLimit as EdgeLimit
     from milp_lth.evaluation import Evaluation as Evaluation
     from milp_lth.evaluation import evaluate as evaluate
+    from milp_lth.explain.layer import LayerExplained as LayerExplained
+    from milp_lth.explain.layer import explain_layer as explain_layer
+    from milp_lth.explain.neuron import NeuronExplained as NeuronExplained
+    from milp_lth.explain.neuron import explain_neuron as explain_neuron
+    from milp_lth.explain.weight import WeightExplained as WeightExplained
+    from milp_lth.explain.weight import explain_weight as explain_weight
     from milp_lth.finding import find_ticket as find_ticket
     from milp_lth.reduction import Reduction as Reduction
     from milp_lth.reduction import reduce as reduce
@@ -56,6 +62,7 @@ if TYPE_CHECKING:
     from milp_lth.source import Source as Source
     from milp_lth.targets.files import load_target as load_target
     from milp_lth.targets.named import load_named_target as load_named_target
+    from milp_lth.targets.onnx_export import save_onnx as save_onnx
     from milp_lth.theory.median_error import median_error as median_error
     from milp_lth.ticket import Ticket as Ticket
     from milp_lth.ticket_files import load_ticket as load_ticket
@@ -88,6 +95,9 @@ _PLACES = {
     "milp_lth.cluster": "open_cluster",
     "milp_lth.coupled": "DataAware EdgeLimit",
     "milp_lth.evaluation": "Evaluation evaluate",
+    "milp_lth.explain.layer": "LayerExplained explain_layer",
+    "milp_lth.explain.neuron": "NeuronExplained explain_neuron",
+    "milp_lth.explain.weight": "WeightExplained explain_weight",
     "milp_lth.finding": "find_ticket",
     "milp_lth.reduction": "Reduction reduce",
     "milp_lth.report.style": "plot_style",
@@ -96,6 +106,7 @@ _PLACES = {
     "milp_lth.source": "Source",
     "milp_lth.targets.files": "load_target",
     "milp_lth.targets.named": "load_named_target",
+    "milp_lth.targets.onnx_export": "save_onnx",
     "milp_lth.theory.median_error": "median_error",
     "milp_lth.ticket": "Ticket",
     "milp_lth.ticket_files": "load_ticket save_ticket",

@@ -47,6 +47,6 @@ def ticket_settings(reduction: Reduction) -> TicketSettings:
         source=reduction.source,
         assignment=reduction.assignment,
         input_range=reduction.input_range,
-        steps=reduction.network.steps,
+        body=reduction.network.body,
         layers=tuple(layer.drawn for layer in reduction.layers),
     )

@@ -14,12 +14,25 @@ from milp_lth.evaluation import evaluate
 from milp_lth.reduction import Reduction
 from milp_lth.solving import solve_masks
 from milp_lth.targets.data import Data
+from solvers.solver import Solver
 
 
 def beside_independent(
-    reduction: Reduction, masks: Sequence[BoolArray], data: Data
+    reduction: Reduction,
+    masks: Sequence[BoolArray],
+    data: Data,
+    solver: Solver | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Evaluate the ticket of `masks`, and that of every weight's closest sum, on held-out data.
+
+    Parameters
+    ----------
+    reduction, masks
+        The problems, and the answers of the coupled ticket.
+    data
+        What both are judged by.
+    solver
+        Who finds the closest sums; None: whoever `milp_lth.select` chooses.
 
     Returns
     -------
@@ -28,7 +41,7 @@ def beside_independent(
         ``kept_v``, ``per_weight``, of the weights' errors the ``max_error``, ``median_error`` and
         ``sum_error``, and ``output_errors``, of every layer's outputs the root mean square error.
     """
-    alone = solve_masks(replace(reduction, objective=Closest()))
+    alone = solve_masks(replace(reduction, objective=Closest()), solver)
     return {
         "coupled": _figures(reduction, masks, data),
         "independent": _figures(reduction, alone, data),

@@ -100,6 +100,19 @@ def _offered(resource: str, dask_scheduler: Any = None) -> dict[str, float]:
 def open_cluster(address: str, *, one_by_one: bool = False) -> Iterator[ClusterExecutor]:
     """Connect to the Dask scheduler at `address`.
 
+    Parameters
+    ----------
+    address
+        As ``tcp://127.0.0.1:8786``.
+    one_by_one
+        Whether calls go to workers that offer the resource MIP, one at a time, where there are
+        some: for solvers that take row after row.
+
+    Yields
+    ------
+    ClusterExecutor
+        What `find_ticket` takes as `executor`; it is closed at the end of the block.
+
     Raises
     ------
     ImportError

@@ -17,12 +17,18 @@ import torch
 from instances.arrays import BoolArray, FloatArray
 from instances.neurons import Neurons
 from milp_lth.coupled import DataAware
-from milp_lth.network import build_modules
+from milp_lth.networks.row import build_modules
 from milp_lth.reduction import Part, Reduction
 from solvers.registry import get_solver
+from solvers.select import Auto, on_device
 from solvers.solution import Solution
 from solvers.solve import solve
 from solvers.solver import Solver
+
+IN_A_ROW = (
+    "data-aware takes targets of Linear, ReLU, Flatten and Dropout in a row: choose another "
+    "objective for this one"
+)
 
 
 class SolvedLayer(NamedTuple):
@@ -56,8 +62,8 @@ def solve_layers(
     inputs
         Calibration inputs, as the target takes them.
     solver
-        One that takes `instances.neurons.Neurons`; None: coordinate descent where it does, else
-        large-neighbourhood search.
+        One that takes `instances.neurons.Neurons`; None or `solvers.select.Auto`: coordinate
+        descent where it does, else large-neighbourhood search.
     time_limit
         Seconds for all layers together.
 
@@ -66,13 +72,15 @@ def solve_layers(
     ValueError
         When the inputs do not fit, or the solver takes no such neurons.
     """
+    if not reduction.network.steps:
+        raise ValueError(IN_A_ROW)
     if len(inputs) == 0:
         raise ValueError("no calibration inputs: give at least one")
     if not bool(torch.isfinite(inputs).all()):
         raise ValueError("calibration inputs must be finite: remove NaN and infinity")
     budgets = asked.budgets(len(reduction.layers))
     deadline = time.monotonic() + time_limit
-    target = list(reduction.network.module().double())
+    target = list(reduction.network.module().double().children())
     wanted = given = inputs.double()
     index = 0
     for step, linear in zip(reduction.network.steps, target, strict=True):
@@ -86,7 +94,7 @@ def solve_layers(
             _neurons(parts, rows, wanted.numpy(), asked, refit=index > 0), budget=budgets[index]
         )
         seconds = max(deadline - time.monotonic(), 1e-3)
-        solution = solve(instance, solver or _solver_for(instance), time_limit=seconds)
+        solution = solve(instance, _solver_for(instance, solver), time_limit=seconds)
         reached = rows @ instance.kept_sums(solution.mask).T
         off = float(np.sqrt(np.mean((reached - wanted.numpy()) ** 2)))
         yield SolvedLayer(index, _split(parts, solution.mask), solution, off)
@@ -94,9 +102,12 @@ def solve_layers(
         index += 1
 
 
-def _solver_for(instance: Neurons) -> Solver:
+def _solver_for(instance: Neurons, asked: Solver | None) -> Solver:
+    if asked is not None and not isinstance(asked, Auto):
+        return asked
     descent = get_solver("coordinate-descent")
-    return descent if descent.supports(instance) else get_solver("lns")
+    chosen = descent if descent.supports(instance) else get_solver("lns")
+    return chosen if asked is None else on_device(chosen, asked.device)
 
 
 def output_errors(
@@ -133,7 +144,7 @@ def output_errors(
 
 
 def _linears(reduction: Reduction) -> Iterator[torch.nn.Module]:
-    for module in reduction.network.module().double():
+    for module in reduction.network.module().double().children():
         if isinstance(module, torch.nn.Linear):
             yield module
 

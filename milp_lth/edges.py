@@ -49,6 +49,7 @@ def count_matrices(ticket: Blocks) -> list[MatrixCount]:
 def count_edges(ticket: Blocks) -> dict[str, int | float]:
     """Count edges as `milp_lth.ticket.Ticket.edges` says."""
     layers = ticket.settings.layers
+    in_a_row = bool(ticket.settings.body.steps)  # else edges count within their layer
     inputs = _reached(ticket)
     counts = dict.fromkeys(("source_dense", "source_block", "kept_u", "kept_v", "alive"), 0)
     needed = torch.ones(layers[-1].num_outputs, dtype=torch.bool, device=inputs[0].device)
@@ -69,23 +70,27 @@ def count_edges(ticket: Blocks) -> dict[str, int | float]:
         counts["source_block"] += left
         counts["kept_u"] += int(units.sum())
         counts["alive"] += int(alive.sum())
-        needed = leads[: drawn.num_inputs - drawn.has_bias]
-    num_weights = sum(drawn.num_outputs * drawn.num_inputs for drawn in layers)
+        if in_a_row and k:
+            needed = leads[: drawn.num_inputs - drawn.has_bias]
+        elif k:
+            needed = torch.ones(layers[k - 1].num_outputs, dtype=torch.bool, device=leads.device)
+    num_weights = sum(drawn.num_weights for drawn in layers)
     return counts | {"per_weight": (counts["kept_u"] + counts["kept_v"]) / num_weights}
 
 
 def _reached(ticket: Blocks) -> list[torch.Tensor]:
     """Return per layer the inputs that the ticket's inputs reach; a bias' constant always is."""
+    in_a_row = bool(ticket.settings.body.steps)
     found: list[torch.Tensor] = []
     for k, drawn in enumerate(ticket.settings.layers):
-        if found:
+        if found and in_a_row:
             parts = [
                 (block.connected() & found[-1]).any(dim=1)
                 for _, block in ticket.blocks(k - 1, weights=False)
             ]
             found.append(torch.cat([*parts, parts[0].new_ones(int(drawn.has_bias))]))
         else:
-            _, block = next(ticket.blocks(0, weights=False))
+            _, block = next(ticket.blocks(k, weights=False))
             found.append(torch.ones(drawn.num_inputs, dtype=torch.bool, device=block.v_mask.device))
     return found
 

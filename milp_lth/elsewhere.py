@@ -32,7 +32,7 @@ from milp_lth.reduction import Part, Reduction
 from milp_lth.solving import Ranges
 from solvers.cores import num_cores
 from solvers.registry import REGISTRY, get_solver, solver_name
-from solvers.select import select
+from solvers.select import Auto
 from solvers.solve import judged, solve
 from solvers.solver import Solver
 from solvers.worker import Worker
@@ -205,10 +205,10 @@ def _solve(
             f"a worker has milp_lth {__version__}, but {version} is asked for: install the same"
         )
     instance = part.instance(start, stop)
-    if not isinstance(solver, str):
-        decides = solver or select(instance)
+    if solver is None or isinstance(solver, Auto):
+        decides = (solver or Auto()).choose(instance)
     else:
-        decides = get_solver(solver)
+        decides = get_solver(solver) if isinstance(solver, str) else solver
     if any(one.name == "threads" for one in fields(decides)):  # type: ignore[arg-type]
         decides = replace(decides, threads=1)  # type: ignore[type-var]
     name = solver_name(decides)

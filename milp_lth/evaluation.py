@@ -1,12 +1,17 @@
 """How close a ticket is to its target: on data, and weight by weight."""
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
 from milp_lth.constructions.layout import PrunedLayer
-from milp_lth.network import LinearLayer, read_network
+from milp_lth.network import read_network
+from milp_lth.networks.forms import Convolution, Lookup
+from milp_lth.networks.layer import LinearLayer
+from milp_lth.networks.walked import Walked
 from milp_lth.sharded_ticket import ShardedTicket
 from milp_lth.streaming import Spool, middle
 from milp_lth.ticket import Ticket
@@ -26,7 +31,30 @@ class LayerError:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured. Accuracies and agreement are fractions; None without labels."""
+    """What was measured of a ticket beside its target.
+
+    Attributes
+    ----------
+    num_inputs
+        How many inputs both networks saw.
+    target_accuracy
+        The fraction of them that the target puts into the right class; None without labels.
+    ticket_accuracy
+        The same of the ticket.
+    agreement
+        The fraction that both put into the same class.
+    max_logit_error
+        The largest difference between the networks' outputs.
+    mean_logit_error
+        Its mean over all inputs and outputs.
+    max_logit
+        The largest output of the target, to compare these with.
+    layers
+        For every layer its `name`, and the `max_error`, `median_error` and `max_half_difference`
+        of its weights, in units of the target's weights, over both halves.
+    edges
+        The counts of `Ticket.edges`.
+    """
 
     num_inputs: int
     target_accuracy: float | None
@@ -56,6 +84,11 @@ def evaluate(
     y
         Their classes, shape (num_inputs,); None where they have none.
 
+    Returns
+    -------
+    Evaluation
+        Accuracies, agreement, errors of outputs and weights, counts of edges.
+
     Raises
     ------
     ValueError
@@ -69,7 +102,9 @@ def evaluate(
             "some inputs are negative, but the ticket was made for inputs ≥ 0: "
             "declare an input range that begins below 0"
         )
-    layers = [_Gathered(layer) for layer in read_network(target, copy=False).layers]
+    body = ticket.settings.body
+    network = read_network(target, copy=False, products=isinstance(body, Walked) and body.products)
+    layers = [_Gathered(layer) for layer in network.layers]
     if len(layers) != len(ticket.settings.layers):
         raise ValueError(
             f"the ticket has {len(ticket.settings.layers)} layers, the target {len(layers)}"
@@ -93,12 +128,12 @@ def evaluate(
 
 def _logits(module: nn.Module, x: torch.Tensor, batch: int) -> torch.Tensor:
     parameter = next(module.parameters())
-    x = x.to(parameter.device, parameter.dtype)
+    x = x.to(parameter.device, parameter.dtype if x.is_floating_point() else x.dtype)
     training = module.training
     module.eval()
     try:
         with torch.inference_mode():
-            return torch.cat([module(part) for part in torch.split(x, batch)])
+            return torch.cat([_output(module(part)) for part in torch.split(x, batch)])
     except RuntimeError as error:
         raise _unfit(x, error) from error
     finally:
@@ -110,7 +145,7 @@ def _ticket_logits(
 ) -> torch.Tensor:
     """Run the ticket, and compare its weights with those of the target's layers."""
     if isinstance(ticket, Ticket):
-        logits = _logits(ticket, x, _batch(ticket))
+        logits = _logits(ticket, x, _batch(ticket, x))
         for k, layer in enumerate(layers):
             for first, block in ticket.blocks(k):
                 layer.add(first, block)
@@ -123,12 +158,39 @@ def _ticket_logits(
         raise _unfit(x, error) from error
 
 
+def try_out(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """Return what a network says to the first two inputs.
+
+    Raises
+    ------
+    ValueError
+        When they do not fit it.
+    """
+    return _logits(module, x[:2], 2)
+
+
 def _unfit(x: torch.Tensor, error: RuntimeError) -> ValueError:
     return ValueError(f"inputs of shape {tuple(x.shape[1:])} do not fit the network: {error}")
 
 
-def _batch(ticket: Ticket) -> int:
-    widest = max(layer.num_hidden for layer in ticket.layers)
+def _output(result: Any) -> torch.Tensor:
+    """Return what a network says, without the states that a recurrent one returns beside it."""
+    first = result[0] if isinstance(result, tuple) else result
+    if not isinstance(first, torch.Tensor):
+        raise ValueError(f"the target returns a {type(first).__name__}: it must return a tensor")
+    return first
+
+
+def _batch(ticket: Ticket, x: torch.Tensor) -> int:
+    """Return how many inputs are mapped together; each may be a picture or a sequence."""
+    first = ticket.layers[0]
+    features = 1 if isinstance(first.form, Lookup) else first.num_inputs - first.has_bias
+    places = max(1, math.prod(x.shape[1:]) // features)
+    pictures = isinstance(first.form, Convolution)  # what is no convolution sees them as one vector
+    widest = max(
+        layer.num_hidden * (1 if pictures and not isinstance(layer.form, Convolution) else places)
+        for layer in ticket.layers
+    )
     return max(1, _BATCH_NUMBERS // widest)
 
 

@@ -10,6 +10,7 @@ from instances.objectives import Objective
 from milp_lth.assembly import assemble
 from milp_lth.coupled import Coupling, DataAware, EdgeLimit
 from milp_lth.coupled_solving import coupled_masks
+from milp_lth.network import read_network
 from milp_lth.reduction import BOTH_SIGNS, reduce
 from milp_lth.solving import solve_masks
 from milp_lth.source import Source
@@ -31,13 +32,17 @@ def find_ticket(
     solver: Solver | str | None = None,
     time_limit: float = math.inf,
     executor: Executor | None = None,
+    strict: bool = False,
+    products: bool = False,
 ) -> Ticket:
     """Approximate `target` by only pruning a random network.
 
     Parameters
     ----------
     target
-        A module made of Linear (with or without bias), ReLU, Flatten and Dropout.
+        Any module. Linear, Conv1d, Conv2d and Embedding become random layers; RNN, GRU, LSTM,
+        MultiheadAttention and transformers are rebuilt of Linear first, a BatchNorm goes into the
+        layer before it; what is left dense stands in ``ticket.settings.body.dense``.
     seed, width, construction
         What the random network is drawn from, see `milp_lth.Source`.
     assignment, objective, input_range
@@ -51,6 +56,11 @@ def find_ticket(
     executor
         Where weights are solved: any executor of `concurrent.futures`, or of a Dask cluster,
         `milp_lth.open_cluster`; None: here. Nothing to weights that are coupled.
+    strict
+        Refuse a target of which a matrix would be left dense.
+    products
+        Approximate the products of attention's matrices, query·key and value·output, instead of
+        each matrix: two random factors without a ReLU between.
 
     Returns
     -------
@@ -60,7 +70,7 @@ def find_ticket(
     Raises
     ------
     ValueError
-        When the target holds an unsupported layer, or an argument is out of range.
+        When the target cannot be read, or an argument is out of range.
 
     Examples
     --------
@@ -73,7 +83,7 @@ def find_ticket(
     """
     coupling = objective if isinstance(objective, EdgeLimit | DataAware) else None
     reduction = reduce(
-        target,
+        read_network(target, strict=strict, products=products),
         Source(seed=seed, width=width, construction=construction),
         assignment=assignment,
         objective=None if isinstance(objective, EdgeLimit | DataAware) else objective,

@@ -8,6 +8,7 @@ from milp_lth.evaluation import evaluate
 from milp_lth.reduction import Reduction, reduce
 from milp_lth.solving import solve_masks
 from milp_lth.targets.data import Data
+from solvers.solver import Solver
 
 MAX_WEIGHTS = 100_000
 """Larger targets are left out: every width would be a run of its own."""
@@ -16,7 +17,9 @@ _QUARTERS = (1, 2, 3)
 _MAX_CANDIDATES = 26  # of one row; beyond, solving takes longer than the picture is worth
 
 
-def narrower_tickets(reduction: Reduction, data: Data) -> list[dict[str, Any]]:
+def narrower_tickets(
+    reduction: Reduction, data: Data, solver: Solver | None = None
+) -> list[dict[str, Any]]:
     """Find and evaluate tickets of a quarter, a half and three quarters of the width.
 
     Parameters
@@ -25,6 +28,8 @@ def narrower_tickets(reduction: Reduction, data: Data) -> list[dict[str, Any]]:
         The problems at full width; seed, construction, assignment and objective are kept.
     data
         What the tickets are judged by.
+    solver
+        Who finds them; None: whoever `milp_lth.select` chooses.
 
     Returns
     -------
@@ -49,7 +54,7 @@ def narrower_tickets(reduction: Reduction, data: Data) -> list[dict[str, Any]]:
         )
         if max(part.shape[1] for part in narrow.parts) > _MAX_CANDIDATES:
             break
-        found = evaluate(assemble(narrow, solve_masks(narrow)), target, data.x, data.y)
+        found = evaluate(assemble(narrow, solve_masks(narrow, solver)), target, data.x, data.y)
         points.append(
             {
                 "width": widths[0],

@@ -35,7 +35,7 @@ class Part:
     @property
     def name(self) -> str:
         """The layer's name and, where there are two, the half's sign."""
-        if self.half.sign == 0 or self.layer.drawn.nonnegative:
+        if not self.layer.drawn.has_halves or self.half.sign == 0:
             return self.layer.name
         return f"{self.layer.name} ({'+' if self.half.sign > 0 else '−'})"
 
@@ -56,7 +56,23 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Reduction:
-    """The problems that a target poses to a source, and where each of its weights sits."""
+    """The problems that a target poses to a source, and where each of its weights sits.
+
+    Attributes
+    ----------
+    network
+        The target, as it was read off the module.
+    source
+        What the random network is drawn from.
+    assignment
+        Which input each hidden unit keeps: "matched" or "block".
+    objective
+        What is asked of every weight.
+    input_range
+        The range that the inputs are declared to lie in.
+    layers
+        The layouts: one target layer beside its random one, in order.
+    """
 
     network: Network
     source: Source
@@ -113,8 +129,7 @@ def reduce(
     Parameters
     ----------
     target
-        A module made of Linear (with or without bias), ReLU, Flatten and Dropout; or what
-        `milp_lth.network.read_network` read off one.
+        Any module with linear layers; or what `milp_lth.network.read_network` read off one.
     source
         What the random network is drawn from; None: ``Source()``.
     assignment
@@ -126,10 +141,15 @@ def reduce(
         The range that the inputs are declared to lie in. Where it begins at 0 or above, the first
         layer needs no negative half.
 
+    Returns
+    -------
+    Reduction
+        Its `parts` are the problems, by layer and half; ``part.instance()`` states them.
+
     Raises
     ------
     ValueError
-        When the target holds an unsupported layer, or an argument is out of range.
+        When the target cannot be read, or an argument is out of range.
 
     Examples
     --------
@@ -151,7 +171,11 @@ def reduce(
             source,
             index,
             network,
-            width=source.layer_width(index, len(network.layers), nonnegative=nonnegative),
+            width=source.layer_width(
+                index,
+                len(network.layers),
+                nonnegative=nonnegative or not network.layers[index].form.activated,
+            ),
             nonnegative=nonnegative,
             **options,
         )

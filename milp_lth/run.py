@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import time
 from dataclasses import asdict, replace
@@ -17,28 +18,37 @@ from milp_lth.calibration import load_calibration
 from milp_lth.evaluation import Evaluation, evaluate
 from milp_lth.ledger import Ledger
 from milp_lth.narrower import narrower_tickets
-from milp_lth.network import Network, read_network
+from milp_lth.network import Network
+from milp_lth.networks.forms import Convolution, Lookup
+from milp_lth.networks.walked import Walked
 from milp_lth.recorded_masks import RecordedMasks
 from milp_lth.reduction import BOTH_SIGNS, Reduction, reduce
 from milp_lth.run_settings import RunSettings
+from milp_lth.run_target import TARGET, read_run_target
 from milp_lth.sharded_ticket import ShardedTicket
 from milp_lth.shards import INDEX, WHOLE_EDGES, num_edges, shards_in, write_shards
 from milp_lth.streaming import median
 from milp_lth.targets.data import Data, random_data
-from milp_lth.targets.files import load_target, load_written_target
 from milp_lth.targets.named import load_data
 from milp_lth.ticket import Ticket
 from milp_lth.ticket_files import load_ticket, save_ticket
+from solvers.select import Auto
 from solvers.solution import Status
 
 FORMAT = "milp_lth run/1"
-SETTINGS, TARGET, TICKET, REPORT = (
-    "settings.json", "target.safetensors", "ticket.safetensors", "report.html"
-)  # fmt: skip
+SETTINGS, TICKET, REPORT = "settings.json", "ticket.safetensors", "report.html"
 
 
 class Run:
     """A run folder, read back. Everything is derived from what lies in it.
+
+    Parameters
+    ----------
+    folder
+        The run's.
+    module
+        The class of its target, see `milp_lth.targets.modules.make_module`, where that is code of
+        the user's own: what a folder names is never run.
 
     Raises
     ------
@@ -46,21 +56,17 @@ class Run:
         When the folder is not one, or something in it is damaged.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    def __init__(self, folder: str | os.PathLike[str], module: str | None = None) -> None:
         began = time.perf_counter()
         self.folder = Path(folder)
         self.stated = _read_settings(self.folder)
         try:
             self.settings = _settings(self.stated)
             low, high = self.stated["data"]["input_range"]
-            where = self.stated["target"].get("path")
+            target = dict(self.stated["target"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"{self.folder / SETTINGS}: damaged ({error})") from error
-        if where is None:
-            self.network = load_written_target(self.folder / TARGET)
-        else:
-            self.network = read_network(load_target(where), copy=False)
-        self.target_file = self.folder / TARGET if where is None else Path(where)
+        self.network, self.target_file = read_run_target(self.folder, self.settings, target, module)
         self.data = load_run_data(self.settings, self.network, (float(low), float(high)))
         self.reduction = reduce_for(self.settings, self.network, self.data.input_range)
         self.seconds_to_read = time.perf_counter() - began
@@ -102,7 +108,12 @@ class Run:
             return True
         large = num_edges(layer.drawn for layer in self.reduction.layers) > WHOLE_EDGES
         # what couples weights is solved in memory
-        return large and self.settings.coupling() is None and not (self.folder / TICKET).exists()
+        return (
+            large
+            and bool(self.network.steps)
+            and self.settings.coupling() is None
+            and not (self.folder / TICKET).exists()
+        )
 
     def save_ticket(self, ledger: Ledger) -> Ticket | ShardedTicket:
         """Write the ticket of the recorded masks into the folder, and return it.
@@ -129,7 +140,8 @@ class Run:
         """
         if self.sharded:
             return ShardedTicket(self.folder / INDEX)
-        return load_ticket(self.folder / TICKET)
+        module = None if self.network.steps else self.network.module()
+        return load_ticket(self.folder / TICKET, module)
 
     def evaluate(self, ticket: Ticket | ShardedTicket) -> Evaluation:
         """Measure `ticket` against the target on the run's data."""
@@ -145,39 +157,51 @@ class Run:
             status += np.bincount(chunk.status, minlength=len(Status))
             max_error = max(max_error, float(chunk.error.max()))
         within, num_rows = int(status[[Status.OPTIMAL, Status.FEASIBLE]].sum()), int(status.sum())
-        return {
-            "target": {"accuracy": evaluation.target_accuracy},
-            "ticket": {
-                "accuracy": evaluation.ticket_accuracy,
-                "agreement": evaluation.agreement,
-                "max_logit_error": evaluation.max_logit_error,
-                "mean_logit_error": evaluation.mean_logit_error,
-                "max_logit": evaluation.max_logit,
-            },
-            "edges": evaluation.edges,
-            "status": {s.name: int(status[s]) for s in Status},
-            "within_tolerance": within,
-            "out_of_tolerance": num_rows - within,
-            "weights": {
-                "num_rows": num_rows,
-                "max_error": max_error,
-                "median_error": median(lambda: (chunk.error for chunk in ledger.chunks())),
-            },
-            "layers": [asdict(layer) for layer in evaluation.layers],
-            "widths": self._widths(evaluation),
-        } | self._beside(ledger)
+        return (
+            {
+                "target": {"accuracy": evaluation.target_accuracy},
+                "ticket": {
+                    "accuracy": evaluation.ticket_accuracy,
+                    "agreement": evaluation.agreement,
+                    "max_logit_error": evaluation.max_logit_error,
+                    "mean_logit_error": evaluation.mean_logit_error,
+                    "max_logit": evaluation.max_logit,
+                },
+                "edges": evaluation.edges,
+                "status": {s.name: int(status[s]) for s in Status},
+                "within_tolerance": within,
+                "out_of_tolerance": num_rows - within,
+                "weights": {
+                    "num_rows": num_rows,
+                    "max_error": max_error,
+                    "median_error": median(lambda: (chunk.error for chunk in ledger.chunks())),
+                },
+                "layers": [asdict(layer) for layer in evaluation.layers],
+                "widths": self._widths(evaluation),
+            }
+            | self._beside(ledger)
+            | self._left_dense()
+        )
 
     def _beside(self, ledger: Ledger) -> dict[str, Any]:
         """Return what coupling bought, where there is any."""
         if self.settings.coupling() is None:
             return {}
-        return {"beside": beside_independent(self.reduction, self.masks(ledger), self.data)}
+        solver, masks = Auto(self.settings.device), self.masks(ledger)
+        return {"beside": beside_independent(self.reduction, masks, self.data, solver)}
+
+    def _left_dense(self) -> dict[str, Any]:
+        """Return what of the target is no random layer, where that may be."""
+        body = self.network.body
+        if not isinstance(body, Walked):
+            return {}
+        return {"left_dense": [asdict(one) for one in body.dense], "untraced": body.untraced}
 
     def _widths(self, evaluation: Evaluation) -> list[dict[str, Any]]:
         """Return what narrower tickets reach, and this one behind them."""
         if self.settings.coupling() is not None:  # narrower ones would need a coupling of theirs
             return []
-        points = narrower_tickets(self.reduction, self.data)
+        points = narrower_tickets(self.reduction, self.data, Auto(self.settings.device))
         own = {
             "width": self.reduction.layers[0].drawn.width,
             "accuracy": evaluation.ticket_accuracy,
@@ -202,10 +226,26 @@ def load_run_data(
     """
     name = settings.data_name()
     if name is None:
-        features = network.layers[0].weight.shape[1]
-        return random_data(features, input_range or BOTH_SIGNS, settings.seed)
+        shape = settings.input_shape or _shape(network)
+        data = random_data(math.prod(shape), input_range or BOTH_SIGNS, settings.seed)
+        return replace(data, x=data.x.reshape(-1, *shape))
     data = load_data(name)
+    if settings.normalise is not None:
+        data = data.normalised(*settings.normalise)
+    if settings.input_shape is not None:
+        data = data.shaped(settings.input_shape)
     return replace(data, input_range=input_range or data.input_range)
+
+
+def _shape(network: Network) -> tuple[int, ...]:
+    """Return what inputs a target takes, where its first layer tells."""
+    first = network.layers[0]
+    if isinstance(first.form, Convolution | Lookup):
+        raise ValueError(
+            f"layer {first.name!r} does not tell the shape of its inputs: give --data, or an "
+            "--input-shape such as 3,32,32"
+        )
+    return (first.weight.shape[1],)
 
 
 def reduce_for(
@@ -238,8 +278,8 @@ def settings_of(folder: str | os.PathLike[str]) -> RunSettings:
 
 def _settings(stated: dict[str, Any]) -> RunSettings:
     fields = dict(stated["settings"])
-    for name in ("width", "input_range", "budget", "error_limit"):
-        if isinstance(fields[name], list):
+    for name, value in fields.items():
+        if isinstance(value, list):
             fields[name] = tuple(fields[name])
     return RunSettings(**fields)
 

@@ -9,27 +9,25 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from instances.edge_budget import EdgeBudget
 from instances.files import write_atomically
 from instances.neurons import Neurons
 from milp_lth import __version__
 from milp_lth.calibration import load_calibration
 from milp_lth.coupled import DataAware, EdgeLimit
+from milp_lth.data_aware import IN_A_ROW
+from milp_lth.evaluation import try_out
 from milp_lth.ledger import Ledger
-from milp_lth.network import Network, read_network
-from milp_lth.run import FORMAT, SETTINGS, TARGET, load_run_data, reduce_for, sha256
+from milp_lth.network import Network
+from milp_lth.run import FORMAT, SETTINGS, load_run_data, reduce_for, sha256
 from milp_lth.run_settings import RunSettings
+from milp_lth.run_target import load_asked_target, read_for, write_run_target
 from milp_lth.targets.data import Data
-from milp_lth.targets.files import load_target, save_target
-from milp_lth.targets.named import (
-    NAMED_TARGETS,
-    is_data_folder,
-    load_named_target,
-)
+from milp_lth.targets.named import is_data_folder
 from solvers.registry import available_solvers, get_solver
-
-LARGE_TARGET = 100 * 2**20
-"""Bytes beyond which a target file is not copied into the folder."""
+from solvers.select import Auto
 
 _VERSIONS = ("numpy", "numba", "torch", "ortools", "pulp", "scipy", "scikit-learn")
 
@@ -55,13 +53,15 @@ def create_run(settings: RunSettings, out: str | os.PathLike[str] | None = None)
         settings = replace(settings, calibration=os.path.abspath(settings.calibration))
     _check_solver(settings)
     settings.make_device()
-    network, data = _load(settings)
+    module = load_asked_target(settings)
+    network, data = fitting(settings, module)
     reduction = reduce_for(settings, network, data.input_range)
-    _check_fit(network, data)
     calibration, coupling = None, settings.coupling()
     if isinstance(coupling, EdgeLimit):
         coupling.shares(len(reduction.layers))
     elif isinstance(coupling, DataAware):
+        if not network.steps:
+            raise ValueError(IN_A_ROW)
         coupling.budgets(len(reduction.layers))
         calibration = load_calibration(settings.calibration, data, settings.data_name())
     folder = _free_folder(Path(settings.target).stem) if out is None else Path(out)
@@ -69,13 +69,8 @@ def create_run(settings: RunSettings, out: str | os.PathLike[str] | None = None)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ValueError(f"{folder} exists and is not empty: give another --out")
         folder.mkdir(parents=True, exist_ok=True)
-        target: dict[str, Any] = {"steps": reduction.network.steps}
-        if os.path.isfile(settings.target) and os.path.getsize(settings.target) > LARGE_TARGET:
-            target["path"] = os.path.abspath(settings.target)
-            target["sha256"] = sha256(Path(settings.target))
-        else:
-            save_target(network, folder / TARGET)
-            target["sha256"] = sha256(folder / TARGET)
+        target, file = write_run_target(settings, module, network, folder)
+        target["sha256"] = sha256(file)
         stated = {
             "format": FORMAT,
             "settings": asdict(settings),
@@ -105,7 +100,7 @@ def _described(data: Data) -> dict[str, Any]:
 def _check_solver(settings: RunSettings) -> None:
     """Refuse a solver that does not take what is asked, before anything is written."""
     solver, coupling = settings.make_solver(), settings.coupling()
-    if solver is None or coupling is None:
+    if coupling is None or isinstance(solver, Auto):
         return
     if isinstance(coupling, EdgeLimit):
         size, error = (1, None) if coupling.error is None else (None, 1.0)
@@ -126,27 +121,41 @@ def _check_solver(settings: RunSettings) -> None:
         )
 
 
-def _load(settings: RunSettings) -> tuple[Network, Data]:
-    if settings.target in NAMED_TARGETS:
-        module, _ = load_named_target(settings.target)
-    elif "." not in os.path.basename(settings.target):
-        raise ValueError(
-            f"unknown target {settings.target!r}: choose one of {', '.join(NAMED_TARGETS)}, "
-            "or give a .safetensors or .pt file"
-        )
-    else:
-        module = load_target(settings.target)
-    network = read_network(module, copy=False)
-    return network, load_run_data(settings, network, settings.input_range)
+def load_asked(settings: RunSettings) -> tuple[Network, Data]:
+    """Return the target that is asked for, and the data it is judged by.
+
+    Raises
+    ------
+    ValueError
+        When one of them cannot be had, or they do not fit each other.
+    """
+    return fitting(settings, load_asked_target(settings))
+
+
+def fitting(settings: RunSettings, module: nn.Module) -> tuple[Network, Data]:
+    """Return a target's layers and the data that a run is judged by.
+
+    Raises
+    ------
+    ValueError
+        When the target cannot be read, or the data do not fit.
+    """
+    network = read_for(settings, module)
+    data = load_run_data(settings, network, settings.input_range)
+    _check_fit(network, data)
+    return network, data
 
 
 def _check_fit(network: Network, data: Data) -> None:
     features = network.layers[0].weight.shape[1]
-    if data.x.shape[1] != features:
+    outputs = network.layers[-1].weight.shape[0]
+    if not network.steps:
+        outputs = try_out(network.module(), data.x).shape[-1]
+    elif data.x.shape[1] != features:
         raise ValueError(
             f"the data {data.name!r} have {data.x.shape[1]} features, the target takes {features}"
         )
-    if data.y is not None and int(data.y.max()) >= network.layers[-1].weight.shape[0]:
+    if data.y is not None and int(data.y.max()) >= outputs:
         raise ValueError(f"the data {data.name!r} have more classes than the target has outputs")
     if data.input_range[0] >= 0 and bool((data.x < 0).any()):
         raise ValueError("some inputs are negative: declare an --input-range that begins below 0")

@@ -1,7 +1,7 @@
 """What is asked of a run."""
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -11,6 +11,7 @@ from milp_lth.solving import CHUNK_ROWS, REMOTE_CHUNK_ROWS, SLOW_CHUNK_ROWS
 from milp_lth.source import Source
 from milp_lth.targets.named import NAMED_TARGETS
 from solvers.registry import REGISTRY, get_solver
+from solvers.select import Auto, on_device
 from solvers.solver import Solver
 
 AUTO = "auto"
@@ -42,6 +43,11 @@ class RunSettings:
     norm: str | None = None
     ridge: float | None = None
     input_range: tuple[float, float] | None = None
+    input_shape: tuple[int, ...] | None = None
+    normalise: tuple[float, float] | None = None
+    module: str | None = None
+    strict: bool = False
+    products: bool = False
     solver: str = AUTO
     time_limit: float | None = None
     seed: int = 0
@@ -60,6 +66,15 @@ class RunSettings:
             if not (low <= high and math.isfinite(low) and math.isfinite(high)):
                 raise ValueError(
                     f"input range {low} to {high}: give two finite numbers, lower first"
+                )
+
+        if self.input_shape is not None and min(self.input_shape) < 1:
+            raise ValueError(f"--input-shape {self.input_shape}: give whole numbers above 0")
+        if self.normalise is not None:
+            mean, deviation = self.normalise
+            if not (math.isfinite(mean) and math.isfinite(deviation) and deviation > 0):
+                raise ValueError(
+                    f"--normalise {mean} {deviation}: give a mean, and a deviation above 0"
                 )
 
     def source(self) -> Source:
@@ -110,14 +125,11 @@ class RunSettings:
             return Closest()
         return make_objective(self.objective, tolerance=self.tolerance, size=self.size)
 
-    def make_solver(self) -> Solver | None:
-        """Return who decides; None: whoever `milp_lth.select` chooses."""
+    def make_solver(self) -> Solver:
+        """Return who decides, on the device that is asked for."""
         if self.solver == AUTO:
-            return None
-        solver = get_solver(self.solver)
-        if any(field.name == "device" for field in fields(solver)):  # type: ignore[arg-type]
-            solver = replace(solver, device=self.device)  # type: ignore[type-var]
-        return solver
+            return Auto(self.device)
+        return on_device(get_solver(self.solver), self.device)
 
     def chunk_rows(self, *, elsewhere: bool = False) -> int:
         """Return how many rows are solved and recorded together, here or `elsewhere`."""

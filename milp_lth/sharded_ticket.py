@@ -15,7 +15,7 @@ import torch
 from instances.arrays import BoolArray
 from milp_lth.constructions.layout import PrunedLayer
 from milp_lth.edges import count_edges
-from milp_lth.network import LINEAR, build_modules
+from milp_lth.networks.row import LINEAR, build_modules
 from milp_lth.shards import INDEX, Block, blocks_of, is_shard
 from milp_lth.ticket import Ticket, TicketSettings
 from milp_lth.ticket_files import read_settings, unpacked
@@ -126,7 +126,7 @@ class ShardedTicket:
     def __call__(self, x: torch.Tensor, on_block: OnBlock | None = None) -> torch.Tensor:
         """Map a batch of inputs to outputs, as the target does; all in one pass over the shards."""
         layers = iter(range(len(self.settings.layers)))
-        for step in self.settings.steps:
+        for step in self.settings.body.steps:
             if step == LINEAR:
                 x = self._layer(next(layers), x, on_block)
             else:

@@ -40,12 +40,24 @@ class PartUnits:
 
 @dataclass(frozen=True, eq=False)
 class PrunedUnits:
-    """The masks of every part, in the order that `milp_lth.assemble` takes, and what they keep."""
+    """The masks of every part, in the order that `milp_lth.assemble` takes, and what they keep.
+
+    Attributes
+    ----------
+    masks
+        For every part a mask of shape (rows, n).
+    parts
+        What was counted in every part: `num_drawn` hidden units; `num_alone` in use when every
+        weight gets its sparsest answer, whatever the others; `num_units` when they are shared;
+        `bound`, as few as there could be, proved; `edges_alone` and `edges` to them; and
+        `num_missed`, the weights that no subset of their candidates meets.
+    seconds
+        What solving the shared units took; the sparsest answers not counted.
+    """
 
     masks: tuple[BoolArray, ...]
     parts: tuple[PartUnits, ...]
     seconds: float
-    """What solving the shared units took; the sparsest answers not counted."""
 
     def total(self, name: str) -> int:
         """Return the sum of one of the numbers over all parts.
@@ -77,6 +89,11 @@ def prune_units(
         As for `milp_lth.solve`.
     time_limit
         Seconds for all parts together; each gets the share of its weights in what is left.
+
+    Returns
+    -------
+    PrunedUnits
+        Masks for `milp_lth.assemble`, and counts of units and edges.
 
     Raises
     ------

@@ -2,12 +2,13 @@
 
 import math
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 import numpy as np
 
 from instances.arrays import BoolArray
+from instances.subset_sum import SubsetSum
 from milp_lth.ledger import Chunk
 from milp_lth.reduction import Part, Reduction
 from solvers.solve import solve
@@ -67,13 +68,28 @@ def solve_chunks(
     ranges = list(reduction.chunks(chunk_rows or CHUNK_ROWS, done))
     rows_left = sum(stop - start for _, start, stop in ranges)
     seconds_left = time_limit
+    stated = _stated(reduction, ranges)
     for p, start, stop in ranges:
         share = seconds_left * (stop - start) / rows_left
         began = time.perf_counter()
-        chunk = solve_rows(reduction.parts[p], p, start, stop, solver, max(share, 1e-3))
+        solution = solve(next(stated), solver, time_limit=max(share, 1e-3))
         seconds_left -= time.perf_counter() - began
         rows_left -= stop - start
-        yield chunk
+        yield Chunk.of(p, start, stop, solution)
+
+
+def _stated(reduction: Reduction, ranges: Sequence[tuple[int, int, int]]) -> Iterator[SubsetSum]:
+    """State the rows of every range: the next ones are drawn while those at hand are solved."""
+    with ThreadPoolExecutor(1) as pool:
+
+        def begin(piece: tuple[int, int, int]) -> "Future[SubsetSum]":
+            return pool.submit(reduction.parts[piece[0]].instance, *piece[1:])
+
+        ahead = begin(ranges[0])
+        for following in ranges[1:]:
+            rows, ahead = ahead.result(), begin(following)
+            yield rows
+        yield ahead.result()
 
 
 def solve_rows(

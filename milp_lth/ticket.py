@@ -1,16 +1,19 @@
 """The ticket: the random network under its masks, a plain PyTorch module."""
 
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from instances.arrays import BoolArray
 from milp_lth.constructions.layout import DrawnLayer, PrunedLayer
 from milp_lth.edges import count_edges
-from milp_lth.network import build_modules, frozen_linear
+from milp_lth.networks.body import Body
+from milp_lth.networks.forms import DENSE, Form
+from milp_lth.networks.layer import lend_numbers
 from milp_lth.source import Source
 
 
@@ -18,14 +21,14 @@ from milp_lth.source import Source
 class TicketSettings:
     """What a ticket is, apart from its masks: enough to draw its weights again.
 
-    `steps` are those of the target, see `milp_lth.network.Network`; `input_range` is the domain on
-    which the ticket was made to approximate it.
+    `body` is what the target is beside its layers, see `milp_lth.networks.body`; `input_range` is
+    the domain on which the ticket was made to approximate it.
     """
 
     source: Source
     assignment: str
     input_range: tuple[float, float]
-    steps: tuple[str, ...]
+    body: Body
     layers: tuple[DrawnLayer, ...]
 
 
@@ -36,30 +39,40 @@ class FoldedLayer(nn.Module):
     negative: torch.Tensor
     bias: torch.Tensor
 
-    def __init__(self, positive: torch.Tensor, negative: torch.Tensor, bias: torch.Tensor) -> None:
+    def __init__(
+        self,
+        positive: torch.Tensor,
+        negative: torch.Tensor,
+        bias: torch.Tensor,
+        form: Form = DENSE,
+    ) -> None:
         super().__init__()
+        self.form = form
         self.positive = nn.Parameter(positive, requires_grad=False)
         self.negative = nn.Parameter(negative, requires_grad=False)
         self.bias = nn.Parameter(bias, requires_grad=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map inputs of shape (..., d_in) to outputs of shape (..., d_out)."""
-        up = functional.linear(torch.relu(x), self.positive, self.bias)
-        return up - functional.linear(torch.relu(-x), self.negative)
-
-
-class Folded(nn.Sequential):
-    """A ticket folded to the target's shape."""
-
-    max_half_difference: float
-    """max |W⁺ − W⁻| over the layers that have both halves; 0 where none has."""
+        """Map inputs to outputs, as the target's layer does."""
+        weight = torch.column_stack([self.positive, self.bias])
+        up = self.form.apply(self.form.prepare(torch.relu(x), True), weight)
+        return up - self.form.apply(self.form.prepare(torch.relu(-x), False), self.negative)
 
 
 class Ticket(nn.Module):
     """The random network under its masks, with the target's forward signature.
 
     A plain module: it can be copied, saved, moved and exported like any other, and holds nothing
-    that could be trained.
+    that could be trained. `find_ticket`, `assemble` and `load_ticket` make one.
+
+    Parameters
+    ----------
+    settings
+        What it is drawn from, apart from its masks.
+    masks
+        Of the second matrix of every layer, or of its edges: shape (outputs, edges to each).
+    dtype
+        That of the random weights.
     """
 
     settings: TicketSettings
@@ -71,28 +84,35 @@ class Ticket(nn.Module):
         layers = [
             drawn.pruned(mask, dtype) for drawn, mask in zip(settings.layers, masks, strict=True)
         ]
-        self.body = nn.Sequential(*build_modules(settings.steps, layers))
+        self.body = settings.body.with_layers(layers).eval()
         self.settings = settings
+        self.dtype = dtype
 
     @property
     def layers(self) -> tuple[PrunedLayer, ...]:
         """The pruned layers, in order."""
-        return tuple(module for module in self.body if isinstance(module, PrunedLayer))
+        found = [module for module in self.body.modules() if isinstance(module, PrunedLayer)]
+        return tuple(sorted(found, key=lambda layer: layer.index))
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, *inputs: Any, **options: Any) -> Any:
         """Map a batch of inputs to outputs, as the target does."""
-        result: torch.Tensor = self.body(x)
-        return result
+        return self.body(*inputs, **options)
 
-    def fold(self, to: str | None = None) -> Folded:
+    def fold(self, to: str | None = None) -> nn.Module:
         """Return a network of the target's shape that computes what the ticket computes.
 
         Parameters
         ----------
         to
-            None: the pair W⁺ and W⁻ for every layer whose inputs may have both signs, one Linear
-            elsewhere. "target": one Linear everywhere, (W⁺ + W⁻)/2; then only as close to the
-            ticket as `Folded.max_half_difference` tells.
+            None: the pair W⁺ and W⁻ for every layer whose inputs may have both signs, the target's
+            kind of layer elsewhere. "target": that everywhere, with (W⁺ + W⁻)/2; then only as close
+            to the ticket as the `max_half_difference` of what is returned tells.
+
+        Returns
+        -------
+        torch.nn.Module
+            Frozen; its `max_half_difference` is ``max |W⁺ − W⁻|`` over the layers that have both
+            halves, 0 where none has.
 
         Raises
         ------
@@ -101,24 +121,31 @@ class Ticket(nn.Module):
         """
         if to not in (None, "target"):
             raise ValueError(f"fold to {to!r}: give None or 'target'")
-        folded: list[nn.Module] = []
+        folded: dict[int, nn.Module] = {}
         difference = 0.0
         for layer in self.layers:
             num_weights = layer.num_inputs - layer.has_bias
             sums = layer.half_weights(1)
             positive, bias = sums[:, :num_weights], sums[:, num_weights:].sum(dim=1)
+            dtype = layer.v.dtype if self.settings.body.steps else self.dtype
             negative = layer.half_weights(-1)[:, :num_weights] if layer.has_halves else positive
             difference = max(difference, float((positive - negative).abs().max()))
             positive, negative, mean, bias = (
-                t.to(layer.v.dtype) for t in (positive, negative, (positive + negative) / 2, bias)
+                t.to(dtype) for t in (positive, negative, (positive + negative) / 2, bias)
             )
             if not layer.has_halves or to == "target":
-                folded.append(frozen_linear(mean, bias if layer.has_bias else None))
+                new = layer.form.module(mean, bias if layer.has_bias else None)
             else:
-                folded.append(FoldedLayer(positive, negative, bias))
-        network = Folded(*build_modules(self.settings.steps, folded))
-        network.max_half_difference = difference
+                new = FoldedLayer(positive, negative, bias, layer.form)
+            lend_numbers(new, layer.numbers)
+            folded[id(layer)] = new
+        network = copy.deepcopy(self.body, folded).eval()
+        network.max_half_difference = difference  # type: ignore[assignment]
         return network
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Any:
+        self.dtype = fn(torch.empty(0, dtype=self.dtype)).dtype
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
     def edges(self) -> dict[str, int | float]:
         """Count edges: source_dense, source_block, kept_u, kept_v, alive and per_weight.

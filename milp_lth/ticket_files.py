@@ -10,16 +10,20 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 import torch
+from torch import nn
 
 from instances.arrays import BoolArray
 from instances.files import write_atomically
 from milp_lth.constructions.assignment import ASSIGNMENTS
 from milp_lth.constructions.registry import CONSTRUCTIONS
-from milp_lth.network import LINEAR, RELU
+from milp_lth.networks.forms import read_form
+from milp_lth.networks.row import LINEAR, RELU, Row
+from milp_lth.networks.walked import Walked, walk
 from milp_lth.source import Source
 from milp_lth.ticket import Ticket, TicketSettings
 
 FORMAT = "milp_lth ticket/1"
+_DENSE = "dense."
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -28,10 +32,23 @@ def save_ticket(ticket: Ticket, path: str | os.PathLike[str]) -> None:
 
     The file holds per layer its mask, eight entries a byte, and what cannot be drawn, such as the
     input each hidden unit keeps; its metadata the rest. It appears whole or not at all.
+
+    Parameters
+    ----------
+    ticket
+        Any ticket in memory.
+    path
+        Where to; what is there is replaced.
     """
     settings = ticket.settings
-    stated = ticket_stated(settings, ticket.layers[0].v.dtype)
+    in_a_row = isinstance(settings.body, Row)
+    stated = ticket_stated(settings, ticket.layers[0].v.dtype if in_a_row else ticket.dtype)
     tensors: dict[str, Any] = {}
+    if isinstance(settings.body, Walked):
+        own = ticket.body.state_dict()
+        for name in settings.body.template.state_dict():
+            dense = own[name].detach().cpu()
+            tensors[f"{_DENSE}{name}"] = dense.contiguous().numpy()  # written as it lies in memory
     for k, (layer, drawn) in enumerate(zip(ticket.layers, settings.layers, strict=True)):
         tensors |= {f"{k}.{name}": array for name, array in drawn.arrays().items()}
         tensors[f"{k}.v_mask"] = np.packbits(layer.v_mask.cpu().numpy())
@@ -49,17 +66,30 @@ def ticket_stated(settings: TicketSettings, dtype: torch.dtype) -> dict[str, Any
         "width": settings.source.width,
         "assignment": settings.assignment,
         "input_range": list(settings.input_range),
-        "steps": list(settings.steps),
+        **settings.body.stated(),
         "dtype": str(dtype).removeprefix("torch."),
         "layers": [drawn.stated() for drawn in settings.layers],
     }
 
 
-def load_ticket(path: str | os.PathLike[str]) -> Ticket:
+def load_ticket(path: str | os.PathLike[str], module: nn.Module | None = None) -> Ticket:
     """Read a ticket and draw its random weights again.
 
     Of a ticket in shards give the index; all of it must fit into memory: `ShardedTicket` takes one
     that does not.
+
+    Parameters
+    ----------
+    path
+        What `save_ticket` wrote, or the ``.safetensors.index.json`` of a ticket in shards.
+    module
+        A module of the target's class, whatever its weights: a file holds no code. Networks of
+        Linear, ReLU, Flatten and Dropout in a row need none.
+
+    Returns
+    -------
+    Ticket
+        The same network as was saved, bit for bit.
 
     Raises
     ------
@@ -76,7 +106,7 @@ def load_ticket(path: str | os.PathLike[str]) -> Ticket:
         with safetensors.safe_open(path, framework="numpy") as file:
             stated = json.loads((file.metadata() or {}).get("ticket", "{}"))
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        settings, dtype = read_settings(stated, tensors)
+        settings, dtype = read_settings(stated, tensors, module)
         masks = [
             unpacked(tensors[f"{k}.v_mask"], drawn.mask_shape)
             for k, drawn in enumerate(settings.layers)
@@ -92,7 +122,7 @@ def load_ticket(path: str | os.PathLike[str]) -> Ticket:
 
 
 def read_settings(
-    stated: dict[str, Any], tensors: dict[str, Any]
+    stated: dict[str, Any], tensors: dict[str, Any], module: nn.Module | None = None
 ) -> tuple[TicketSettings, torch.dtype]:
     """Return the settings and the weights' dtype of a ticket that a file describes.
 
@@ -110,9 +140,7 @@ def read_settings(
         construction=stated["construction"],
         distribution=stated["distribution"],
     )
-    steps = tuple(stated["steps"])
-    if any(step not in (LINEAR, RELU) and not _is_flatten(step) for step in steps):
-        raise ValueError("its steps are not those of a supported network")
+    body = _read_row(stated["steps"]) if "steps" in stated else _walk(stated, tensors, module)
     if stated["assignment"] not in ASSIGNMENTS or stated["dtype"] not in _DTYPES:
         raise ValueError("its assignment or dtype is unknown")
     layers = []
@@ -120,11 +148,43 @@ def read_settings(
         prefix = f"{k}."
         arrays = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
         layers.append(CONSTRUCTIONS[source.construction].drawn.read(source, k, fields, arrays))
-    if not layers or steps.count(LINEAR) != len(layers):
+    places = len(body.places) if isinstance(body, Walked) else body.steps.count(LINEAR)
+    if not layers or places != len(layers):
         raise ValueError("its steps and layers do not fit")
     low, high = (float(end) for end in stated["input_range"])
-    settings = TicketSettings(source, stated["assignment"], (low, high), steps, tuple(layers))
+    settings = TicketSettings(source, stated["assignment"], (low, high), body, tuple(layers))
     return settings, _DTYPES[stated["dtype"]]
+
+
+def _read_row(steps: Any) -> Row:
+    if any(step not in (LINEAR, RELU) and not _is_flatten(step) for step in steps):
+        raise ValueError("its steps are not those of a supported network")
+    return Row(tuple(steps))
+
+
+def _walk(stated: dict[str, Any], tensors: dict[str, Any], module: nn.Module | None) -> Walked:
+    """Return the module's body with the dense weights of the file."""
+    if module is None:
+        raise ValueError("its layers do not stand in a row: give a module of the target's class")
+    body, layers = walk(module, products=bool(stated["products"]))
+    if body.stated()["places"] != stated["places"]:
+        raise ValueError(f"it is no ticket of a {type(module).__name__}: its layers are elsewhere")
+    dense = {name.removeprefix(_DENSE): t for name, t in tensors.items() if name.startswith(_DENSE)}
+    for layer, fields in zip(layers, stated["layers"], strict=False):
+        rows, inputs, bias = (fields[name] for name in ("num_outputs", "num_inputs", "has_bias"))
+        mine = layer.weight.shape, layer.bias is not None, layer.form
+        if mine != ((rows, inputs - bias), bias, read_form(fields.get("form"))):
+            raise ValueError(
+                f"it is no ticket of such a {type(module).__name__}: {layer.name!r} is another"
+            )
+    try:  # in the dtype that they have in the file
+        state = {name: torch.from_numpy(t) for name, t in dense.items()}
+        body.template.load_state_dict(state, assign=True)
+    except RuntimeError as error:
+        raise ValueError(
+            f"it is no ticket of a {type(module).__name__}: its dense weights are others"
+        ) from error
+    return body
 
 
 def unpacked(array: Any, shape: tuple[int, int]) -> BoolArray:

@@ -14,7 +14,8 @@ from milp_lth.coupled import DataAware
 from milp_lth.coupled_check import check_coupling
 from milp_lth.ledger import DIGESTS, Chunk, ContradictionError, Ledger
 from milp_lth.recorded_masks import RecordedMasks
-from milp_lth.run import TARGET, TICKET, Run
+from milp_lth.run import TICKET, Run
+from milp_lth.run_target import TARGET
 from milp_lth.sharded_ticket import ShardedTicket
 from milp_lth.shards import shards_in
 from milp_lth.ticket import Ticket
@@ -36,7 +37,11 @@ OnRow = Callable[[int, int], None]
 
 
 def check_run(
-    folder: str | os.PathLike[str], *, every_row: bool = False, on_row: OnRow | None = None
+    folder: str | os.PathLike[str],
+    *,
+    every_row: bool = False,
+    on_row: OnRow | None = None,
+    module: str | None = None,
 ) -> list[str]:
     """Recompute every claim of a run and return what does not hold; nothing: all is verified.
 
@@ -52,13 +57,15 @@ def check_run(
         Whether to prove every row again rather than 8 of them.
     on_row
         Told of the progress of the proofs.
+    module
+        The class of the run's target, where it has one of its own; see `milp_lth.run.Run`.
 
     Raises
     ------
     ValueError
         When something in the folder is missing or cannot be read.
     """
-    run = Run(folder)
+    run = Run(folder, module)
     with Ledger(run.folder) as ledger:
         ticket = run.load_ticket()
         problems = [*_check_inputs(run), *_check_ticket(run, ledger, ticket)]
@@ -87,8 +94,11 @@ def _check_inputs(run: Run) -> Iterator[str]:
 
 def _check_ticket(run: Run, ledger: Ledger, ticket: Ticket | ShardedTicket) -> Iterator[str]:
     settings, wanted = ticket.settings, ticket_settings(run.reduction)
-    for field in ("source", "assignment", "input_range", "steps"):
-        if getattr(settings, field) != getattr(wanted, field):
+    for field in ("source", "assignment", "input_range", "body"):
+        mine, theirs = getattr(settings, field), getattr(wanted, field)
+        if field == "body":
+            mine, theirs = mine.stated(), theirs.stated()
+        if mine != theirs:
             yield f"the ticket's {field} is not the one the run asked for"
     if len(settings.layers) != len(wanted.layers):
         yield "the ticket has another number of layers than the target"

@@ -225,6 +225,18 @@ def get_solver(name: str, **parameters: Any) -> Solver:
     >>> get_solver("mitm", threads=1)
     MeetInTheMiddle(threads=1, device='auto')
 
+    Parameters
+    ----------
+    name
+        One of `available_solvers`.
+    **parameters
+        Fields of the solver's dataclass; those not given have their defaults.
+
+    Returns
+    -------
+    Solver
+        A frozen value, to be passed to `solve`.
+
     Raises
     ------
     ValueError
@@ -271,7 +283,13 @@ def why_unavailable(name: str) -> str:
 
 
 def available_solvers() -> list[str]:
-    """Return the names of the solvers that can be used here."""
+    """Return the names of the solvers that can be used here.
+
+    Returns
+    -------
+    list of str
+        Those whose packages are installed.
+    """
     return [name for name in REGISTRY if not why_unavailable(name)]
 
 

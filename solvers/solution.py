@@ -28,9 +28,36 @@ class Status(enum.IntEnum):
 class Solution:
     """Masks with what is true of them; every number but `bound` and `reported` was recomputed.
 
-    `bound` is the solver's claim, raised to a whole number where the objective is a count, and
-    dropped to 0 where the mask at hand refutes it. All arrays have shape (b,), `mask` (b, n).
-    `seconds` leaves out ``stats["start_seconds"]``: imports, compilation, the start of a process.
+    Attributes
+    ----------
+    instance
+        What was solved.
+    mask
+        Shape (b, n), True = kept: the best known of every row, whatever its status.
+    objective
+        Shape (b,): what is minimised, an error or a count.
+    violation
+        Shape (b,): 0 where the mask is feasible, how far it is from that elsewhere.
+    error
+        Shape (b,), in units of the targets.
+    bound
+        Shape (b,): the solver's claim, raised to a whole number where the objective is a count, and
+        dropped to 0 where the mask at hand refutes it.
+    status
+        Shape (b,): members of `Status`, as numbers.
+    reported
+        What the backend said of itself: status, objective and bound, each of shape (b,).
+    stats
+        What else the backend told, by name: see `Proposal`.
+    solver
+        Its registered name.
+    seconds
+        What solving took; ``stats["start_seconds"]`` (imports, compilation, the start of a process)
+        left out.
+    abs_gap
+        By how much a mask that is called OPTIMAL may be worse than the bound.
+    rel_gap
+        The same, as a fraction of the objective.
     """
 
     instance: Instance

@@ -6,7 +6,7 @@ import time
 from instances.arrays import BoolArray
 from instances.instance import Instance, Verdict
 from solvers.registry import available_solvers, get_solver, solver_name
-from solvers.select import select
+from solvers.select import Auto, select
 from solvers.solution import Solution, derive_status
 from solvers.solver import OnEvent, Proposal, Solver
 
@@ -77,6 +77,8 @@ def solve(
         solver = select(instance)
     elif isinstance(solver, str):
         solver = get_solver(solver)
+    elif isinstance(solver, Auto):
+        solver = solver.choose(instance)
     name = solver_name(solver)
     if not solver.supports(instance):
         raise ValueError(

@@ -19,19 +19,28 @@ class Reported(NamedTuple):
 
 
 class Proposal(NamedTuple):
-    """What a backend says before anyone believes it."""
+    """What a backend says before anyone believes it.
+
+    Attributes
+    ----------
+    mask
+        Shape (b, n).
+    bound
+        Shape (b,): no mask has a smaller objective; infinite where none is feasible. Already
+        lowered by the backend's own tolerance. −inf: nothing is known.
+    reported
+        Its own status, objective and bound of every row, verbatim, each of shape (b,).
+    stats
+        Whatever else is worth knowing, by name. ``start_seconds`` is what passed before the solving
+        began: imports, compilation, the start of a process. ``build_seconds`` is what writing down
+        the programs took, where a backend needs them; ``solve_seconds`` what the whole call took in
+        a process of its own.
+    """
 
     mask: BoolArray
-    """Shape (b, n)."""
     bound: FloatArray
-    """Shape (b,): no mask has a smaller objective; infinite where none is feasible. Already lowered
-    by the backend's own tolerance. −inf: nothing is known."""
     reported: Reported
     stats: dict[str, float]
-    """Whatever else is worth knowing, by name. ``start_seconds`` is what passed before the solving
-    began: imports, compilation, the start of a process. ``build_seconds`` is what writing down the
-    programs took, where a backend needs them; ``solve_seconds`` what the whole call took in a
-    process of its own."""
 
 
 OnEvent = Callable[[int, Proposal], None]
@@ -44,7 +53,7 @@ class Solver(Protocol):
 
     @property
     def tolerance(self) -> float:
-        """What the bounds are lowered by, relative to the size of a row; 0: exact arithmetic."""
+        """What bounds are lowered by, relative to the size of a row; 0 where nothing is rounded."""
         ...
 
     def supports(self, instance: Instance) -> bool:

@@ -114,14 +114,20 @@ def test_the_readme_shows_ten_lines_and_what_they_give(tmp_path: Path) -> None:
     assert (tmp_path / "folded.pt").is_file()
 
 
-def test_the_readme_table_has_the_rows_that_are_printed(finished_run: Path) -> None:
-    from milp_lth.cli.figures import figure_rows
-    from milp_lth.ledger import Ledger
+def test_the_readme_table_is_part_of_what_its_command_printed() -> None:
+    def rows(page: Path, first: str) -> dict[str, dict[str, str]]:
+        text = page.read_text(encoding="utf-8")
+        (table,) = re.findall(rf"^\| {first} \|.*?\n\n", text, re.MULTILINE | re.DOTALL)
+        names, _, *lines = [
+            [cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if line
+        ]
+        return {line[0]: dict(zip(names[1:], line[1:], strict=True)) for line in lines}
 
-    with Ledger(finished_run) as ledger:
-        rows = figure_rows(ledger.figures())
-    (table,) = (code for name, code in blocks("text") if name == "README.md-0")
-    assert [re.split(r"  +", line)[0] for line in table.splitlines()[:-1]] == [r[0] for r in rows]
+    whole = rows(DOCS / "pensia2020.md", "row")
+    shown = rows(README, "row")
+    assert len(shown) == 5
+    for name, row in shown.items():
+        assert row.items() <= whole[name.removesuffix(", 36 cores")].items(), name
 
 
 def test_examples_use_the_public_face_alone() -> None:
@@ -148,6 +154,41 @@ def test_commands_run(tmp_path: Path, name: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_start_here_leads_to_a_verified_ticket_of_a_network_of_ones_own(tmp_path: Path) -> None:
+    page = (DOCS / "start.md").read_text(encoding="utf-8").split("## A network of your own\n")[1]
+    save, *_ = re.findall(r"^```py\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    commands, *_ = re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    made = "import torch\nfrom torch import nn\n"
+    made += "model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))\n"
+    subprocess.run([sys.executable, "-c", made + save], check=True, cwd=tmp_path)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    done = subprocess.run(
+        ["sh", "-e", "-c", commands],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | {"PATH": path} | FEW_THREADS,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("runs/model-1: verified\n")
+
+
+def test_built_pages_fetch_nothing() -> None:
+    """Fonts, scripts, styles and pictures lie beside the pages, or are in them."""
+    built = sorted((DOCS / "_build" / "html").rglob("*.html"))
+    if not built:
+        pytest.skip("the documentation is not built: make docs")
+    for page in built:
+        text = page.read_text(encoding="utf-8")
+        for tag in re.findall(r"<(?:script|link|img|iframe|source|object|embed)\b[^>]*>", text):
+            used = re.findall(r"\b(?:src|srcset|data|href)=[\"']?((?:https?:)?//[^\"'\s>]+)", tag)
+            assert not used, f"{page.name}: {used[0]}"
+    for sheet in (DOCS / "_build" / "html").rglob("*.css"):
+        text = sheet.read_text(encoding="utf-8")
+        assert not re.search(r"(?:url\(|@import)\s*[\"']?(?:https?:)?//", text), sheet.name
+
+
 def test_reasons_not_to_run_a_block_are_still_needed() -> None:
     shown = [code.replace(".venv/bin/", "") for _, code in blocks("sh")]
     for start in NOT_RUN:
@@ -169,6 +210,15 @@ def test_links_and_pictures_are_there() -> None:
             assert not anchor or anchor in anchors(place), f"{page.name}: {target}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_below_every_figure_stands_what_to_see(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    figures = [f"{cell}```\n" for cell in cells(page) if "plt.subplots" in cell]
+    figures += re.findall(r"^!\[.*?\]\(\S+\)\n", text, re.MULTILINE)
+    for figure in figures:
+        assert text.split(figure)[1].startswith("\n*What to see:*"), figure
+
+
 @pytest.mark.parametrize("page", NOTEBOOKS, ids=lambda page: page.stem)
 def test_notebooks_are_what_a_class_can_use(page: Path) -> None:
     code, text = cells(page), page.read_text(encoding="utf-8")
@@ -182,11 +232,8 @@ def test_notebooks_are_what_a_class_can_use(page: Path) -> None:
             elif isinstance(node, ast.ImportFrom):
                 modules.add(str(node.module).split(".")[0])
     assert modules <= {"milp_lth", "numpy", "matplotlib", "torch", *sys.stdlib_module_names}
-    figures = [cell for cell in code if "plt.subplots" in cell]
-    assert 2 <= len(figures) <= 4
-    for figure in figures:
-        after = text[text.index(figure) + len(figure) :]
-        assert after.startswith("```\n\n*What to see:*")
+    assert 2 <= len([cell for cell in code if "plt.subplots" in cell]) <= 4
+    assert set(re.findall(r"load_named_target\(([^)]*)\)", text)) <= {'"digits-mlp"'}
     exercises = text.split("## Exercises\n")[1]
     assert len(re.findall(r"^\d\. ", exercises, re.MULTILINE)) == 3
     assert exercises.count(":tags: [hide-cell]\n\n# ") == 3

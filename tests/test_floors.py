@@ -18,6 +18,7 @@ OWN_FILES = {  # a backend's library is imported in its own file alone, and ther
     "torch": {p.relative_to(ROOT).as_posix() for p in ROOT.glob("solvers/heuristic/*.py")},
     "ortools": {"solvers/exact/clash.py"},
     "pyarrow": {"milp_lth/compare/store.py"},
+    "onnx": {"milp_lth/targets/onnx_file.py", "milp_lth/targets/onnx_export.py"},
     "pulp": {"solvers/exact/clash.py"},
     "gurobipy": {"solvers/exact/gurobi.py"},
     "matplotlib": {"milp_lth/report/style.py"},
@@ -54,7 +55,7 @@ def test_a_floor_imports_only_from_below(floor: str) -> None:
 @pytest.mark.parametrize("floor", BELOW)
 def test_backends_are_imported_on_use(floor: str) -> None:
     for path in modules(floor):
-        late = {"matplotlib", "ortools", "pulp", "pyarrow", "rich", "sklearn"}
+        late = {"matplotlib", "onnx", "ortools", "pulp", "pyarrow", "rich", "sklearn"}
         late |= {"torch"} if floor == "solvers" else set()
         assert not imports(path, top_level_only=True) & late, path
 

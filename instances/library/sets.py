@@ -21,7 +21,13 @@ SETS: Mapping[str, NamedSet] = MappingProxyType(
 
 
 def list_sets() -> list[str]:
-    """Return the names of the sets in the library."""
+    """Return the names of the sets in the library.
+
+    Returns
+    -------
+    list of str
+        In the order of `milp-lth instances list`.
+    """
     return list(SETS)
 
 
@@ -30,6 +36,16 @@ def load_set(name: str) -> Instance:
 
     >>> load_set("uniform-21").coefficients.shape
     (20, 21)
+
+    Parameters
+    ----------
+    name
+        One of `list_sets`.
+
+    Returns
+    -------
+    Instance
+        A SubsetSum or a coupled program, bit for bit the one that the optima were proved for.
 
     Raises
     ------
@@ -54,6 +70,16 @@ def known_optima(name: str) -> FloatArray:
 
     >>> known_optima("even-odd-20").tolist()
     [1.0, 1.0, 1.0, 1.0, 1.0]
+
+    Parameters
+    ----------
+    name
+        One of `list_sets`.
+
+    Returns
+    -------
+    FloatArray
+        Shape (b,): errors, or numbers of kept candidates, as the instance judges.
 
     Raises
     ------

@@ -2,17 +2,19 @@
 
 "whole" is all of `propose`, from float64 candidates to masks and bounds; "drawn there" draws the
 candidates on the device, so that only targets and masks are copied. The cores solve a tenth of the
-rows.
+rows. Of the heuristics both are measured on the device: candidates drawn there, and copied.
 """
 
 import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from instances.generate import uniform_family
 from instances.neurons import Neurons
 from instances.objectives import Closest, Objective, Sparsest
 from instances.philox import Stream, normal, uniform
@@ -21,12 +23,15 @@ from milp_lth.bench.row import Row
 from milp_lth.bench.timing import OnProgress
 from solvers.exact.meet_in_the_middle import MeetInTheMiddle
 from solvers.heuristic.coordinate_descent import CoordinateDescent
+from solvers.registry import get_solver
 
 _SUMS_BAR, _LAYER_BAR = 50.0, 20.0
 _CORES = 2
 _SPREAD = 0.05  # of the targets: trained weights are about so large
 _OBJECTIVES: tuple[Objective, ...] = (Closest(), Sparsest(0.01))
 _SIZES = (16, 21, 24)
+_HEURISTICS, _CANDIDATES = ("greedy", "swaps", "beam", "tabu"), 21
+_DEVICE = "cuda"
 _RUNS = 3
 _LAYER = (500, 784, 6)  # the first layer of the paper's network, six candidates a weight
 _SAMPLES = 20_000
@@ -40,7 +45,7 @@ def why_no_gpu() -> str:
 
 
 def gpu_rows(num_rows: int, seed: int, on_progress: OnProgress) -> list[Row]:
-    """Measure sums of some sizes, and a data-aware layer.
+    """Measure sums of some sizes, heuristics, and a data-aware layer.
 
     Parameters
     ----------
@@ -59,12 +64,13 @@ def gpu_rows(num_rows: int, seed: int, on_progress: OnProgress) -> list[Row]:
     if num_rows < 10:
         raise ValueError(f"{num_rows} rows: give ten or more")
     cases = [(objective, n) for objective in _OBJECTIVES for n in _SIZES]
-    rows = []
-    for done, (objective, n) in enumerate(cases, start=1):
-        rows += _sums(objective, n, num_rows, seed)
-        on_progress(done, len(cases) + 1)
-    rows += _layer(seed)
-    on_progress(len(cases) + 1, len(cases) + 1)
+    work = [partial(_sums, objective, n, num_rows, seed) for objective, n in cases]
+    work += [partial(_drawing, name, num_rows, seed) for name in _HEURISTICS]
+    work.append(partial(_layer, seed))
+    rows: list[Row] = []
+    for done, measure in enumerate(work, start=1):
+        rows += measure()
+        on_progress(done, len(work))
     return rows
 
 
@@ -104,6 +110,24 @@ def _sums(objective: Objective, n: int, num_rows: int, seed: int) -> list[Row]:
                 bar, True, note, {"rows_per_second": num_rows / seconds, "same": same})
         )  # fmt: skip
     return rows
+
+
+def _drawing(name: str, num_rows: int, seed: int) -> list[Row]:
+    """Measure a heuristic on candidates that the device draws, and on copied ones."""
+    drawn = uniform_family(num_rows, _CANDIDATES, seed=seed)
+    copied = SubsetSum(drawn.coefficients, drawn.targets)
+    solver = get_solver(name, device=_DEVICE)
+    for warm in (drawn, copied):
+        solver.propose(warm.part(0, min(1000, num_rows)), math.inf)
+    slow, expected = _best_of(_RUNS, lambda: solver.propose(copied, math.inf).mask)
+    fast, masks = _best_of(_RUNS, lambda: solver.propose(drawn, math.inf).mask)
+    same = bool((masks == expected).all())
+    rate = num_rows / fast
+    note = f"{rate:,.0f} rows/s, masks {'equal' if same else 'DIFFER'}"
+    return [
+        Row(f"{name}, n = {_CANDIDATES}, drawn there / copied", slow / fast, "×",
+            None, True, note, {"rows_per_second": rate, "same": same})
+    ]  # fmt: skip
 
 
 def _layer(seed: int) -> list[Row]:

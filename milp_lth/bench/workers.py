@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import math
 import time
 from collections.abc import Iterable, Sequence
 from importlib import import_module
@@ -16,9 +17,12 @@ from milp_lth.bench.row import Row
 from milp_lth.bench.timing import OnProgress
 from milp_lth.cluster import open_cluster
 from milp_lth.ledger import Chunk
-from milp_lth.network import LINEAR, LinearLayer, Network
+from milp_lth.network import Network
+from milp_lth.networks.layer import LinearLayer
+from milp_lth.networks.row import LINEAR
+from milp_lth.networks.row import Row as Layers
 from milp_lth.reduction import Reduction, reduce
-from milp_lth.solving import solve_chunks
+from milp_lth.solving import solve_chunks, solve_rows
 from milp_lth.source import Source
 from solvers.registry import get_solver
 
@@ -63,7 +67,10 @@ def worker_rows(
     solver = get_solver("mitm", threads=1)
     list(solve_chunks(_reduction(1, seed), solver, chunk_rows=CHUNK_ROWS))  # compiled, warm
     began = time.perf_counter()
-    here = _digest(solve_chunks(reduction, solver, chunk_rows=CHUNK_ROWS))
+    here = _digest(  # not by `solve_chunks`: it draws in a thread of its own
+        solve_rows(reduction.parts[p], p, start, stop, solver, math.inf)
+        for p, start, stop in reduction.chunks(CHUNK_ROWS)
+    )
     alone = time.perf_counter() - began
     chunk = alone / num_chunks
     rows = [Row("here, one thread", alone, "s", note=f"{num_chunks} chunks of {chunk:.2f} s")]
@@ -105,7 +112,7 @@ def _reduction(num_chunks: int, seed: int) -> Reduction:
     """Pose a layer of so many chunks of weights, each with 21 edges of its own."""
     outputs = num_chunks * CHUNK_ROWS // _INPUTS
     weight = uniform(Stream(seed, matrix=2), np.arange(outputs * _INPUTS)).reshape(outputs, _INPUTS)
-    network = Network((LINEAR,), (LinearLayer("0", weight, None),), torch.float64)
+    network = Network(Layers((LINEAR,)), (LinearLayer("0", weight, None),), torch.float64)
     source = Source(seed=seed, width=NUM_CANDIDATES, construction="direct")
     return reduce(network, source, input_range=(0.0, 1.0))
 

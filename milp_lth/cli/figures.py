@@ -35,6 +35,12 @@ def figure_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
             f"{figures['seconds']['solve']:.2f} / {figures['seconds']['total']:.2f}",
         ),
     ]
+    left = [one for one in figures.get("left_dense", ()) if not one["elementwise"]]
+    if left:
+        what = ", ".join(f"{one['name'] or 'itself'} ({one['kind']})" for one in left)
+        rows.append(("left dense", f"{what}: {sum(one['num_weights'] for one in left):,} weights"))
+    if figures.get("untraced"):
+        rows.append(("both halves everywhere", figures["untraced"]))
     if "coupling" in figures:
         rows.append(("coupled problems", _counted(figures["coupling"])))
     if "beside" in figures:

@@ -15,6 +15,7 @@ COMMANDS = (
     "check",
     "resume",
     "report",
+    "explain",
     "solve",
     "solvers",
     "instances",

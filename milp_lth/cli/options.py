@@ -13,6 +13,43 @@ as_json = click.option(
 )
 
 
+module_option = click.option(
+    "--module",
+    metavar="FILE.py:CLASS",
+    help="The class of a target that is no multi-layer perceptron; or PACKAGE.MODULE:CLASS. Its "
+    "code is run, without arguments.",
+)
+
+
+def network_options(function: F) -> F:
+    """Add what belongs to targets that are more than a multi-layer perceptron."""
+    for option in (
+        click.option(
+            "--normalise",
+            nargs=2,
+            type=float,
+            metavar="MEAN STD",
+            help="What the data are shifted and divided by, as when the target was trained.",
+        ),
+        click.option(
+            "--input-shape",
+            metavar="N,N,…",
+            help="The shape of one input, such as 1,28,28. [default: as the data are]",
+        ),
+        click.option(
+            "--products",
+            is_flag=True,
+            help="Approximate the products of attention's matrices, not each matrix.",
+        ),
+        click.option(
+            "--strict", is_flag=True, help="Refuse a target of which a matrix would be left dense."
+        ),
+        module_option,
+    ):
+        function = option(function)
+    return function
+
+
 def distribution_options(function: F) -> F:
     """Add where chunks are solved, and how large they are."""
     for option in (

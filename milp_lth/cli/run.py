@@ -10,6 +10,7 @@ from milp_lth.cli.options import (
     as_json,
     coupling_options,
     distribution_options,
+    network_options,
     numbers,
     objective_options,
     print_json,
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     "--target",
     default="digits-mlp",
     show_default=True,
-    help="digits-mlp, wine-mlp, or a .safetensors or .pt state dict of a multi-layer perceptron.",
+    help="digits-mlp, wine-mlp, digits-cnn, an .onnx file, or a .safetensors or .pt state dict: of "
+    "a multi-layer perceptron, or of any --module.",
 )
 @click.option(
     "--data",
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     help="Where inputs lie; from 0 up, half of the edges are not needed. "
     "[default: the data's, or -1 1]",
 )
+@network_options
 @click.option("--solver", default="auto", show_default=True, help="See milp-lth solvers.")
 @click.option("--time-limit", type=float, metavar="S", help="Seconds for all solving together.")
 @click.option(
@@ -85,6 +88,7 @@ def command(
     out: str | None,
     scheduler: str | None,
     chunk_rows: int | None,
+    input_shape: str | None,
     **options: Any,
 ) -> int:
     """Rebuild a trained network by only pruning a random one."""
@@ -95,11 +99,14 @@ def command(
         width=_one_or_more("width", width, int),
         budget=_one_or_more("budget", budget, int),
         error_limit=_one_or_more("error-limit", error_limit, float),
+        input_shape=None
+        if input_shape is None
+        else numbers("input-shape", input_shape, int, "give whole numbers, as in 1,28,28"),
         **options,
     )
     with workers(settings, scheduler) as executor:
         folder = create_run(settings, out)
-        return carry_out(str(folder), as_json, executor, chunk_rows)
+        return carry_out(str(folder), as_json, executor, chunk_rows, settings.module)
 
 
 def workers(
@@ -124,7 +131,11 @@ def workers(
 
 
 def carry_out(
-    folder: str, quiet: bool, executor: "Executor | None" = None, chunk_rows: int | None = None
+    folder: str,
+    quiet: bool,
+    executor: "Executor | None" = None,
+    chunk_rows: int | None = None,
+    module: str | None = None,
 ) -> int:
     """Carry a run to its end and print its figures; return the exit code."""
     from milp_lth.cli.figures import print_figures
@@ -137,8 +148,9 @@ def carry_out(
 
     try:
         with Progress("weights", quiet=quiet) as progress, Interrupts() as interrupts:
+            run = Run(folder, module)
             figures = execute(
-                Run(folder), progress, interrupts.asked, executor=executor, chunk_rows=chunk_rows
+                run, progress, interrupts.asked, executor=executor, chunk_rows=chunk_rows
             )
     except KeyboardInterrupt:
         click.echo(f"milp-lth: interrupted; continue with: milp-lth resume {folder}", err=True)

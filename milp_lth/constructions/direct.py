@@ -4,19 +4,23 @@ There is no hidden layer and no product: what a target weight may sum are raw dr
 between the smallest and the largest weight of the network. This is the setting of the experiment in
 Pensia et al. 2020 (NeurIPS, arXiv 2006.07990), section 4, where moreover one vector of candidates
 serves all weights of an output: that is ``direct-shared``, and no network of independent weights.
+Layers that do not stand in a row, embeddings and convolutions for instance, have weights of
+different sizes: there each layer's edges lie between ± its own largest weight.
 
 A sum of raw draws needs more bits than float32 has, so the layer computes in float64.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from instances.arrays import BoolArray, FloatArray
-from instances.philox import UNIT_RAW
+from instances.philox import Stream
+from instances.recipe import Recipe
 from milp_lth.constructions.layout import (
     DrawnLayer,
     Half,
@@ -26,6 +30,7 @@ from milp_lth.constructions.layout import (
     extremes,
 )
 from milp_lth.network import Network
+from milp_lth.networks.forms import Lookup
 from milp_lth.source import FIRST, Source
 
 
@@ -53,21 +58,16 @@ class ParallelEdges(DrawnLayer):
             Shape (outputs, inputs, width), with one input where the vectors are shared. Multiples
             of 2⁻⁴⁶ times a power of two: sums of them are exact.
         """
-        columns = self.width if self.shared else self.num_inputs * self.width
-        outputs = np.arange(self.num_outputs)[first:stop, None]
-        edges = self.source.draw(
-            self.index, FIRST, columns, outputs, np.arange(columns), unit=UNIT_RAW
-        )
-        largest = max(abs(self.low), abs(self.high))
-        grid = UNIT_RAW * float(2.0 ** np.frexp(largest)[1])
-        edges += 1  # in place: there are many
-        edges /= 2
-        edges *= self.high - self.low
-        edges += self.low
-        edges /= grid
-        np.rint(edges, out=edges)
-        edges *= grid
-        return edges.reshape(len(outputs), -1, self.width)
+        stop = self.num_outputs if stop is None else stop
+        inputs = 1 if self.shared else self.num_inputs
+        edges = self.recipe().beginning(first * inputs).draw((stop - first) * inputs)
+        return edges.reshape(stop - first, inputs, self.width)
+
+    def recipe(self) -> Recipe:
+        """Return how the vectors of edges are drawn, one after the other."""
+        stream = Stream(self.source.seed, self.index, FIRST)
+        columns = np.arange(self.width)[None]
+        return Recipe(stream, self.width, columns, between=(self.low, self.high))
 
     def num_edges(self) -> tuple[int, int]:
         """Count all edges; none is left out beforehand."""
@@ -82,7 +82,8 @@ class ParallelEdges(DrawnLayer):
         self, mask: BoolArray, dtype: torch.dtype, *, first: int = 0, weights: bool = True
     ) -> "PrunedEdges":
         """Return the layer under `mask`, in float64 whatever `dtype` is."""
-        return PrunedEdges(self, mask, self.edges(first, first + len(mask)) if weights else None)
+        edges = self.edges(first, first + len(mask)) if weights else None
+        return PrunedEdges(self, mask, edges, dtype)
 
 
 class PrunedEdges(PrunedLayer):
@@ -96,14 +97,25 @@ class PrunedEdges(PrunedLayer):
         Shape (num_outputs, num_inputs * width), bool: the kept edges.
     edges
         What was drawn for these outputs; None: nothing, there are masks alone.
+    dtype
+        What an embedding, whose inputs are indices, returns.
     """
 
     has_halves = False
 
-    def __init__(self, drawn: ParallelEdges, mask: BoolArray, edges: FloatArray | None) -> None:
+    def __init__(
+        self,
+        drawn: ParallelEdges,
+        mask: BoolArray,
+        edges: FloatArray | None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         super().__init__()
+        self.dtype = dtype
         self.num_inputs = drawn.num_inputs
         self.has_bias = drawn.has_bias
+        self.form = drawn.form
+        self.index = drawn.index
         self.num_hidden = max(drawn.num_inputs, drawn.num_outputs)
         v = torch.empty(0) if edges is None else torch.from_numpy(edges)
         self.v = nn.Parameter(v, requires_grad=False)
@@ -111,12 +123,16 @@ class PrunedEdges(PrunedLayer):
         self.register_buffer("v_mask", torch.tensor(mask).reshape(shape))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map inputs of shape (..., d_in) to outputs of shape (..., d_out), in their dtype."""
+        """Map inputs to outputs, as the target's layer does, in their dtype."""
         weight = (self.v * self.v_mask).sum(dim=-1)
-        y = x.to(weight.dtype)
-        if not self.has_bias:
-            return functional.linear(y, weight).to(x.dtype)
-        return functional.linear(y, weight[:, :-1], weight[:, -1]).to(x.dtype)
+        if isinstance(self.form, Lookup):
+            return self.form.apply(x, weight).to(self.dtype)
+        prepared = self.form.prepare(x.to(weight.dtype), self.has_bias)
+        return self.form.apply(prepared, weight).to(x.dtype)
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Any:
+        self.dtype = fn(torch.empty(0, dtype=self.dtype)).dtype
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
     def half_weights(self, sign: int) -> torch.Tensor:
         """Return what the edges sum to, for either sign: (num_outputs, num_inputs), float64."""
@@ -148,10 +164,10 @@ class Direct(Layout):
         places = np.arange(drawn.num_inputs * drawn.width)
         return (Half(0, places.reshape(drawn.num_inputs, drawn.width)),)
 
-    def candidates(self, half: Half, first: int, last: int) -> FloatArray:
-        """Return the edges, shape (outputs first to before last, inputs, width)."""
-        edges = self.drawn.edges(first, last)
-        return np.broadcast_to(edges, (len(edges), self.drawn.num_inputs, self.drawn.width))
+    def recipe(self, half: Half) -> Recipe:
+        """Return how the edges of every weight are drawn."""
+        weights = self.drawn.num_inputs if self.drawn.shared else 1
+        return replace(self.drawn.recipe(), rows_in_group=weights)
 
     def scatter(self, half: Half, mask: BoolArray, layer_mask: BoolArray) -> None:
         """Write the answer to all rows, shape (rows, width), into the mask."""
@@ -168,9 +184,12 @@ def direct(
     ValueError
         When the weights are so small or large that their sums could not be exact.
     """
-    lows, highs = zip(*map(extremes, network.layers), strict=True)
+    layers = network.layers if network.steps else network.layers[index : index + 1]
+    lows, highs = zip(*map(extremes, layers), strict=True)
     low, high = min(lows), max(highs)
     largest = max(abs(low), abs(high))
+    if not network.steps:
+        low, high = -largest, largest
     if largest > 2.0**900 or 0 < largest < 2.0**-900:
         raise ValueError(f"weights of about {largest:.3g} cannot be summed exactly: rescale them")
     weight = augmented(network.layers[index])
@@ -181,6 +200,7 @@ def direct(
         num_outputs=len(weight),
         width=width,
         has_bias=network.layers[index].bias is not None,
+        form=network.layers[index].form,
         nonnegative=nonnegative,
         low=low,
         high=high,

@@ -1,6 +1,6 @@
 """What every construction offers: a layer drawn at random, and where a target's weights lie."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -10,8 +10,10 @@ from torch import nn
 
 from instances.arrays import BoolArray, FloatArray, IntArray
 from instances.objectives import Objective
+from instances.recipe import Recipe
 from instances.subset_sum import SubsetSum
-from milp_lth.network import LinearLayer
+from milp_lth.networks.forms import DENSE, Form, read_form
+from milp_lth.networks.layer import LinearLayer
 from milp_lth.source import Source
 
 
@@ -47,8 +49,17 @@ class PrunedLayer(nn.Module):
     """Whether inputs below and above 0 take different ways."""
     num_hidden: int
     """Numbers that one input makes on its way through."""
+    form: Form
+    index: int
+    """Which layer of the target it stands for."""
+    numbers: dict[str, Any]
+    """Numbers that the target's layer has, such as `in_features`: it has them, too."""
     v: torch.Tensor
     v_mask: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers = {}
 
     def half_weights(self, sign: int) -> torch.Tensor:
         """Return what the edges for one sign sum to: shape (num_outputs, num_inputs), float64."""
@@ -82,6 +93,20 @@ class DrawnLayer:
     """Whether the last input is the constant 1."""
     nonnegative: bool
     """Whether the other inputs are known to be ≥ 0."""
+    form: Form = field(default=DENSE, kw_only=True)
+    """How its matrices meet their inputs; `num_outputs` are the rows that this takes."""
+
+    @property
+    def has_halves(self) -> bool:
+        """Whether inputs below 0 need candidates of their own: where there are any, and a ReLU."""
+        return self.form.activated and not self.nonnegative
+
+    @property
+    def num_weights(self) -> int:
+        """Weights of the target, biases included: a bias is one, in however many rows."""
+        return self.num_outputs * (self.num_inputs - self.has_bias) + (
+            self.num_outputs // self.form.taps * self.has_bias
+        )
 
     @property
     def mask_shape(self) -> tuple[int, int]:
@@ -108,7 +133,8 @@ class DrawnLayer:
 
     def stated(self) -> dict[str, Any]:
         """Return the numbers that describe it, as they are written to a file."""
-        return {name: getattr(self, name) for name in self._numbers()}
+        form = {} if self.form == DENSE else {"form": self.form.stated()}
+        return {name: getattr(self, name) for name in self._numbers()} | form
 
     def arrays(self) -> dict[str, Any]:
         """Return the arrays that describe it, as they are written to a file."""
@@ -124,7 +150,12 @@ class DrawnLayer:
             When they do not describe one.
         """
         numbers = {name: kind(stated[name]) for name, kind in cls._numbers().items()}
-        return cls(source=source, index=index, **numbers, **cls._checked(arrays, numbers))
+        form = read_form(stated.get("form"))
+        if numbers["num_outputs"] % (form.taps * form.groups):
+            raise ValueError("its rows are no whole number of kernels for every group")
+        return cls(
+            source=source, index=index, form=form, **numbers, **cls._checked(arrays, numbers)
+        )
 
     @classmethod
     def _numbers(cls) -> dict[str, Any]:
@@ -161,9 +192,15 @@ class Layout:
         """Return which candidates serve inputs above 0 and, where they differ, those below."""
         raise NotImplementedError
 
+    def recipe(self, half: Half) -> Recipe:
+        """Return how the candidates of a half's rows are drawn."""
+        raise NotImplementedError
+
     def candidates(self, half: Half, first: int, last: int) -> FloatArray:
         """Return what may be summed, shape (outputs first to before last, inputs, n)."""
-        raise NotImplementedError
+        recipe = self.recipe(half).beginning(first * half.num_inputs)
+        shape = last - first, *half.units.shape
+        return recipe.draw((last - first) * half.num_inputs).reshape(shape)
 
     def scatter(self, half: Half, mask: BoolArray, layer_mask: BoolArray) -> None:
         """Write the answer to a half's rows, shape (rows, n), into the layer's mask."""
@@ -178,18 +215,11 @@ class Layout:
     def instance(self, half: Half, objective: Objective, start: int, stop: int) -> SubsetSum:
         """State the SubsetSum problems of the rows from `start` to before `stop`."""
         first, last = start // half.num_inputs, (stop - 1) // half.num_inputs + 1
-        usable = half.units >= 0
-        candidates = self.candidates(half, first, last)
         offset = first * half.num_inputs
-        rows = slice(start - offset, stop - offset)
-        flat = ((last - first) * half.num_inputs, half.units.shape[1])
-        available = np.broadcast_to(usable, candidates.shape).reshape(flat)
-        return SubsetSum(
-            candidates.reshape(flat)[rows],
-            self.targets(half, first, last)[rows],
-            objective,
-            None if usable.all() else available[rows],
-        )
+        targets = self.targets(half, first, last)[start - offset : stop - offset]
+        usable = half.units >= 0
+        available = None if usable.all() else usable[np.arange(start, stop) % half.num_inputs]
+        return SubsetSum.drawn(self.recipe(half).beginning(start), targets, objective, available)
 
 
 def augmented(layer: LinearLayer) -> NDArray[Any]:

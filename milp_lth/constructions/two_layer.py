@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from instances.arrays import BoolArray, FloatArray, IntArray
+from instances.arrays import BoolArray, IntArray
+from instances.philox import UNIT_FACTOR, Stream
+from instances.recipe import Recipe
 from milp_lth.constructions.assignment import assign
 from milp_lth.constructions.layout import Half, Layout, augmented
 from milp_lth.constructions.two_matrices import TwoMatrices
 from milp_lth.network import Network
-from milp_lth.source import Source
+from milp_lth.source import SECOND, Source
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,17 +34,25 @@ class TwoLayer(Layout):
     def halves(self) -> tuple[Half, ...]:
         """Return the positive half and, unless the inputs are known to be ≥ 0, the negative one."""
         u, drawn = self.drawn.u(), self.drawn
+        if not drawn.form.activated:
+            return (Half(0, _grouped(drawn.input_of, u != 0, drawn.num_inputs)),)
         positive = Half(1, _grouped(drawn.input_of, u > 0, drawn.num_inputs))
-        if drawn.nonnegative:
+        if not drawn.has_halves:
             return (positive,)
         signed = drawn.num_inputs - drawn.has_bias
         return positive, Half(-1, _grouped(drawn.input_of, u < 0, drawn.num_inputs)[:signed])
 
-    def candidates(self, half: Half, first: int, last: int) -> FloatArray:
-        """Return the products of U and V, shape (outputs first to before last, inputs, n)."""
-        usable = half.units >= 0
-        v = self.drawn.v(first, last)[:, half.units]
-        return np.where(usable, v * self.drawn.u()[half.units], 0.0)
+    def recipe(self, half: Half) -> Recipe:
+        """Return how the products of U and V are drawn: V, multiplied by what U has."""
+        drawn, usable = self.drawn, half.units >= 0
+        return Recipe(
+            Stream(drawn.source.seed, drawn.index, SECOND),
+            stride=drawn.num_units,
+            columns=half.units,
+            rows_in_group=half.num_inputs,
+            unit=UNIT_FACTOR,
+            factors=np.where(usable, drawn.scale * drawn.u()[half.units], 0.0),
+        )
 
     def scatter(self, half: Half, mask: BoolArray, layer_mask: BoolArray) -> None:
         """Write the answer to a half's rows, shape (rows, n), into the mask of V."""
@@ -82,7 +92,10 @@ def two_layer(
         scale=scale_for(weight),
         has_bias=layer.bias is not None,
         nonnegative=nonnegative,
-        input_of=assign(source, index, signed, width, assignment),
+        input_of=assign(
+            source, index, signed, width, assignment if layer.form.activated else "block"
+        ),
+        form=layer.form,
     )
     return TwoLayer(drawn, layer.name, weight)
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from instances.arrays import BoolArray, FloatArray, IntArray
 from milp_lth.constructions.layout import DrawnLayer, PrunedLayer
+from milp_lth.networks.forms import Lookup
 from milp_lth.source import FIRST, SECOND
 
 
@@ -103,7 +103,9 @@ class TwoPrunedMatrices(PrunedLayer):
         super().__init__()
         self.num_inputs = drawn.num_inputs
         self.has_bias = drawn.has_bias
-        self.has_halves = not drawn.nonnegative
+        self.has_halves = drawn.has_halves
+        self.form = drawn.form
+        self.index = drawn.index
         self.num_hidden = drawn.num_units
         self.u = nn.Parameter(u, requires_grad=False)
         self.v = nn.Parameter(v, requires_grad=False)
@@ -114,15 +116,18 @@ class TwoPrunedMatrices(PrunedLayer):
         self.register_buffer("v_mask", kept)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map inputs of shape (..., d_in) to outputs of shape (..., d_out)."""
-        if self.has_bias:
-            x = torch.cat([x, torch.ones_like(x[..., :1])], dim=-1)
-        hidden = x[..., self.input_of].mul_(self.u * self.u_mask).relu_()  # a copy: of its own
-        return functional.linear(hidden, self.v * self.v_mask)
+        """Map inputs to outputs, as the target's layer does."""
+        form = self.form
+        if isinstance(form, Lookup):
+            return form.apply(x, self.half_weights(1).to(self.v.dtype))
+        # what is gathered is a copy, and may be changed
+        hidden = form.gather(form.prepare(x, self.has_bias), self.input_of)
+        hidden = hidden.mul_(form.along(self.u * self.u_mask))
+        return form.apply(hidden.relu_() if form.activated else hidden, self.v * self.v_mask)
 
     def half_weights(self, sign: int) -> torch.Tensor:
         """Return what the units of one sign sum to: shape (num_outputs, num_inputs), float64."""
-        serves = self.u_mask & (self.u * sign > 0)
+        serves = self.u_mask & (self.u * sign > 0) if self.form.activated else self.u_mask
         products = (self.v.double() * self.v_mask) * (self.u.double() * serves)
         sums = products.new_zeros(products.shape[0], self.num_inputs)
         return sums.index_add_(1, self.input_of, products)

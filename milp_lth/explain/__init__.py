@@ -1,1 +1,1 @@
-"""The reduction to be played with: one page that needs a browser and nothing else."""
+"""How a weight, a neuron or a layer is rebuilt: in numbers, and as a page to be played with."""

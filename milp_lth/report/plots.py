@@ -95,7 +95,10 @@ def edges_per_layer(names: list[str], kept: list[int], pruned: list[int]) -> go.
 
 def gadget_drawing(graph: "nx.DiGraph[str]") -> go.Figure:
     """Draw one gadget: kept edges in colour, pruned ones in grey."""
-    places = nx.multipartite_layout(graph, subset_key="floor", align="vertical")
+    floors: dict[int, list[str]] = {}  # in order: networkx itself would keep them in sets
+    for node, floor in graph.nodes(data="floor"):
+        floors.setdefault(floor, []).append(node)
+    places = nx.multipartite_layout(graph, subset_key=floors, align="vertical")
     figure = go.Figure()
     for kept, colour, name in ((False, PRUNED, "pruned"), (True, KEPT, "kept")):
         x: list[float | None] = []

@@ -92,7 +92,7 @@ def _asked(run: Run) -> dict[str, Any]:
     settings = run.settings
     asked = {
         "target": settings.target,
-        "network": " → ".join(run.network.steps),
+        "network": run.network.body.described(),
         "weights": f"{sum(layer.weight.size for layer in run.reduction.layers):,}",
         "data": f"{run.data.name}, {run.data.split}, {len(run.data.x):,} inputs",
         "inputs in": f"[{run.data.input_range[0]:g}, {run.data.input_range[1]:g}]",

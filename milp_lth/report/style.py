@@ -28,8 +28,13 @@ class Palette:
 def plot_style() -> Palette:
     """Give matplotlib's figures from now on the look of the project, and return its colours.
 
-    Figures are as wide as a page of the documentation, on white: its dark version inverts them.
-    `matplotlib.rcdefaults` takes it back.
+    Figures are as wide as a page of the documentation, on white: dark pages turn them over,
+    lightness only, so that hues stay. `matplotlib.rcdefaults` takes it back.
+
+    Returns
+    -------
+    Palette
+        The colours by what they mean: `kept`, `pruned`, `theory`, `limit`, and three `more`.
 
     Examples
     --------

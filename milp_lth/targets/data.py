@@ -1,7 +1,7 @@
 """Labelled inputs that no target was trained on, with a digest that identifies them."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -30,6 +30,29 @@ class Data:
             sha.update(repr((tuple(part.shape), str(part.dtype))).encode())
             sha.update(part.contiguous().numpy().tobytes())
         return sha.hexdigest()
+
+    def normalised(self, mean: float, deviation: float) -> "Data":
+        """Return the data with (x − mean) / deviation as inputs."""
+        low, high = ((end - mean) / deviation for end in self.input_range)
+        # the least float32 input may be rounded to below its range
+        x = ((self.x - mean) / deviation).clamp(low, high)
+        return replace(self, x=x, input_range=(low, high))
+
+    def shaped(self, shape: tuple[int, ...]) -> "Data":
+        """Return the data with every input in another shape.
+
+        Raises
+        ------
+        ValueError
+            When it has another number of values.
+        """
+        try:
+            return replace(self, x=self.x.reshape(len(self.x), *shape))
+        except RuntimeError as error:
+            given = tuple(self.x.shape[1:])
+            raise ValueError(
+                f"the data {self.name!r} are of shape {given}: not to be put into {shape}"
+            ) from error
 
 
 def random_data(num_features: int, input_range: tuple[float, float], seed: int) -> Data:

@@ -15,26 +15,48 @@ import torch
 from torch import nn
 
 from instances.files import write_atomically
-from milp_lth.network import Network, build_modules, frozen_linear, read_network
+from milp_lth.network import Network, read_network
+from milp_lth.networks.forms import frozen_linear
+from milp_lth.networks.row import build_modules
+from milp_lth.targets.modules import fill
 
 MAPPED_BYTES = 100 * 2**20
 """Files beyond are mapped into memory: what is not looked at is not read."""
 
 
-def load_target(path: str | os.PathLike[str]) -> nn.Sequential:
-    """Read a multi-layer perceptron from a ``.safetensors`` or ``.pt`` state dict.
+def load_target(path: str | os.PathLike[str], module: nn.Module | None = None) -> nn.Module:
+    """Read a multi-layer perceptron from a ``.safetensors`` or ``.pt`` state dict, or ONNX.
 
-    The architecture is read off the shapes: every two-dimensional ``*.weight`` is a Linear, with
-    the ``*.bias`` of the same name where there is one, and a ReLU stands between any two of them.
-    A ``.pt`` file's order is kept; a ``.safetensors`` file's names are put in natural order.
+    An ``.onnx`` file says itself what it is. Of a state dict the architecture is read off the
+    shapes: every two-dimensional ``*.weight`` is a Linear, with the ``*.bias`` of the same name
+    where there is one, and a ReLU stands between any two of them. A ``.pt`` file's order is kept; a
+    ``.safetensors`` file's names are put in natural order.
+
+    Parameters
+    ----------
+    path
+        The file; it is read without running any code.
+    module
+        What the state dict is of, its weights to be replaced; None: a multi-layer perceptron.
+
+    Returns
+    -------
+    torch.nn.Module
+        The network, frozen, on the CPU.
 
     Raises
     ------
     ValueError
         When the file cannot be read, holds a pickled module or anything but such layers, or
         neighbouring layers do not fit.
+    ImportError
+        When an ``.onnx`` file is given and onnx is not installed.
     """
     path = Path(path)
+    if path.suffix == ".onnx":
+        from milp_lth.targets.onnx import load_onnx
+
+        return load_onnx(path)
     try:
         if path.suffix == ".safetensors":
             tensors = _tensors(path)[0]
@@ -43,8 +65,8 @@ def load_target(path: str | os.PathLike[str]) -> nn.Sequential:
             mapped = path.stat().st_size > MAPPED_BYTES and zipfile.is_zipfile(path)
             tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped or None)
         else:
-            raise ValueError("a target file ends in .safetensors or .pt")
-        return perceptron(tensors)
+            raise ValueError("a target file ends in .onnx, .safetensors or .pt")
+        return perceptron(tensors) if module is None else fill(module, tensors)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from error
     except pickle.UnpicklingError as error:
@@ -89,8 +111,8 @@ def perceptron(tensors: Any) -> nn.Sequential:
     if unknown:
         shape = tuple(tensors[unknown[0]].shape)
         raise ValueError(
-            f"{unknown[0]!r} of shape {shape} is not supported: only the weights and biases of "
-            "Linear layers are"
+            f"{unknown[0]!r} of shape {shape} belongs to no Linear layer: only those can be told "
+            "from a state dict, name the class of any other module with --module FILE.py:CLASS"
         )
     if not linears:
         raise ValueError("no layers: a target needs at least one two-dimensional weight")
@@ -129,6 +151,30 @@ def save_target(network: Network, path: Path) -> None:
             tensors[f"{k}.bias"] = network.tensor(layer.bias).contiguous()
     stated = {"steps": network.steps, "names": [layer.name for layer in network.layers]}
     write_atomically(path, safetensors.torch.save(tensors, {"network": json.dumps(stated)}))
+
+
+def save_state(module: nn.Module, path: Path) -> None:
+    """Write the state dict of any module."""
+    tensors = {name: t.detach().cpu().clone() for name, t in module.state_dict().items()}
+    write_atomically(path, safetensors.torch.save(tensors))
+
+
+def load_state(path: Path, module: nn.Module) -> nn.Module:
+    """Put what `save_state` wrote into a module of the same class.
+
+    Raises
+    ------
+    ValueError
+        When the file is missing, truncated, or of another module.
+    """
+    try:
+        return fill(module, _tensors(path)[0])
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path}: not a whole target file") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def load_written_target(path: Path) -> Network:

@@ -16,6 +16,16 @@ def median_error(instance: SubsetSum) -> FloatArray:
     median is ln 2 times that (Mertens 2001; Borgs, Chayes and Pittel 2001 for partitions). True of
     the median only: the tail is much heavier where a target is at the edge of reach. Infinite
     where all coefficients are 0.
+
+    Parameters
+    ----------
+    instance
+        Its objective is not used.
+
+    Returns
+    -------
+    FloatArray
+        Shape (b,), in units of the targets.
     """
     a = instance.coefficients
     if instance.available is not None:

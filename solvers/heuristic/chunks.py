@@ -8,7 +8,8 @@ import numpy as np
 
 from instances.arrays import BoolArray
 from instances.subset_sum import SubsetSum
-from solvers.heuristic.devices import find_device
+from solvers.heuristic.devices import copied, fetched, find_device
+from solvers.heuristic.look_ahead import LookAhead, side_stream
 from solvers.heuristic.rows import Rows
 from solvers.solver import OnEvent, Proposal, nothing_known, put_rows
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _NUMBERS = 1 << 20  # looked at together: 8 MB in float64, some of it in the cache
 _CUDA_SHARE = 1 / 8  # of the free memory: steps of a heuristic keep several results as large
+_CUDA_NUMBERS = 1 << 27  # at most: 1 GiB keeps any device busy, and the next rows can be made ready
 
 Masks = Callable[[Rows, "torch.Tensor | None", float], "torch.Tensor"]
 """Chooses masks, shape (r, n), for rows, from where to begin, until a time by `time.monotonic`."""
@@ -52,55 +54,64 @@ def propose_in_chunks(
     deadline = time.monotonic() + time_limit
     whole = nothing_known(instance, start)
     where = find_device(device)
+    ahead = LookAhead(instance, where, side_stream(where))
     step, first = rows_at_once(numbers_per_row, where), 0
     while first < len(instance) and time.monotonic() <= deadline:
-        part = instance.part(first, min(first + step, len(instance)))
-        given = None if start is None else start[first : first + step]
+        stop = min(first + step, len(instance))
+        part = instance.part(first, stop)
+        given = None if start is None else start[first:stop]
         proposal = nothing_known(part, given)
         if instance.num_candidates:
-            try:
-                proposal.mask[:] = _chosen(part, masks, where, given, deadline)
-            except torch.OutOfMemoryError:  # others use the device, too
-                if len(part) == 1:
-                    raise
+            found = _attempt(ahead, first, stop, masks, given, deadline)
+            if found is None:
                 torch.cuda.empty_cache()
                 step = (len(part) + 1) // 2
                 continue
+            proposal.mask[:] = found
             if given is not None:
                 _keep_better(part, proposal.mask, given)
         proposal.reported.status[:] = "done" if time.monotonic() <= deadline else "time limit"
         put_rows(whole, first, proposal)
         if on_event is not None:
             on_event(first, proposal)
-        first += len(part)
+        first = stop
     return whole
 
 
-def _chosen(
-    part: SubsetSum,
+def _attempt(
+    ahead: LookAhead,
+    first: int,
+    stop: int,
     masks: Masks,
-    where: "torch.device",
     given: BoolArray | None,
     deadline: float,
-) -> BoolArray:
+) -> BoolArray | None:
+    """Return masks of some rows; None where the device, which others use too, lacks the memory."""
     import torch
 
-    rows = Rows.load(part, str(where))
-    begin = None if given is None else torch.tensor(given, device=rows.a.device)
-    return np.asarray((masks(rows, begin, deadline) & rows.free).cpu().numpy())
+    try:
+        rows = ahead.take(first, stop)
+        ahead.prepare(stop, 2 * stop - first)
+        begin = None if given is None else copied(given, rows.a.device)
+        return fetched(masks(rows, begin, deadline) & rows.free)
+    except torch.OutOfMemoryError:
+        if stop - first == 1:
+            raise
+        ahead.forget()
+        return None
 
 
 def rows_at_once(numbers_per_row: int, device: "torch.device") -> int:
     """Return how many rows are worked on together where each takes so many numbers.
 
-    On a GPU as many as fit into an eighth of its free memory, in float64.
+    On a GPU as many as fit into an eighth of its free memory, in float64, and into 1 GiB.
     """
     numbers = _NUMBERS
     if device.type == "cuda":
         import torch
 
         free, _ = torch.cuda.mem_get_info(device)
-        numbers = int(free * _CUDA_SHARE) // 8
+        numbers = min(int(free * _CUDA_SHARE) // 8, _CUDA_NUMBERS)
     return max(1, numbers // max(1, numbers_per_row))
 
 

@@ -1,8 +1,11 @@
-"""Where torch computes, and with how many threads."""
+"""Where torch computes, how arrays get there and back, and with how many threads."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import torch
@@ -15,6 +18,32 @@ def find_device(name: str) -> "torch.device":
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
+
+
+def copied(array: NDArray[Any], device: "torch.device") -> "torch.Tensor":
+    """Copy an array to `device`; to a CUDA device by way of pinned memory, and without waiting."""
+    import torch
+
+    if device.type != "cuda":
+        return torch.tensor(array, device=device)
+    pinned = torch.empty(array.shape, dtype=torch.tensor(array[:0]).dtype, pin_memory=True)
+    pinned.numpy()[...] = array
+    return pinned.to(device, non_blocking=True)
+
+
+def fetched(tensor: "torch.Tensor") -> NDArray[Any]:
+    """Copy a tensor back; from a CUDA device by way of pinned memory.
+
+    Waits for the stream that the tensor is computed on, and for no other.
+    """
+    import torch
+
+    if not tensor.is_cuda:
+        return np.asarray(tensor.cpu().numpy())
+    pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    pinned.copy_(tensor, non_blocking=True)
+    torch.cuda.current_stream(tensor.device).synchronize()
+    return np.asarray(pinned.numpy())
 
 
 @contextmanager

@@ -5,10 +5,15 @@ from typing import TYPE_CHECKING
 
 from instances.objectives import FixedSize, Objective, Sparsest
 from instances.subset_sum import SubsetSum
+from solvers.heuristic.devices import copied
 from solvers.heuristic.reductions import add_up
+from solvers.heuristic.torch_draw import draw
 
 if TYPE_CHECKING:
     import torch
+
+DRAW_ON = ("cuda",)
+"""Kinds of devices that draw candidates; to others they are copied, which costs less."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,15 +35,18 @@ class Rows:
     objective: Objective
 
     @classmethod
-    def load(cls, instance: SubsetSum, device: str) -> "Rows":
-        """Copy `instance` to `device`."""
+    def load(cls, instance: SubsetSum, device: "torch.device") -> "Rows":
+        """Bring `instance` to `device`: a CUDA device draws the candidates itself where it can."""
         import torch
 
-        a = torch.tensor(instance.coefficients, device=device)
-        free = torch.ones(a.shape, dtype=torch.bool, device=device)
-        if instance.available is not None:
-            free = torch.tensor(instance.available, device=device)
-        target = torch.tensor(instance.targets, device=device)
+        if instance.recipe is not None and device.type in DRAW_ON:
+            a = draw(instance.recipe, len(instance), device)
+        else:
+            a = copied(instance.coefficients, device)
+        target = copied(instance.targets, device)
+        if instance.available is None:
+            return cls.of(a, target, torch.ones_like(a, dtype=torch.bool), instance.objective)
+        free = copied(instance.available, device)
         return cls.of(torch.where(free, a, 0.0), target, free, instance.objective)
 
     @classmethod

@@ -28,7 +28,9 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
     """Open the page with an address and settings of the browser; it must cause no trouble."""
     contexts, trouble = [], []
 
-    def opened(address: str = "", *, path: Path = PAGE, **settings: Any) -> Any:
+    def opened(
+        address: str = "", *, path: Path = PAGE, last: str = "#widths svg", **settings: Any
+    ) -> Any:
         contexts.append(
             browser.new_context(**{"viewport": {"width": 1280, "height": 720}} | settings)
         )
@@ -44,7 +46,7 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
             ),
         )
         page.goto(path.as_uri() + address)
-        page.wait_for_selector("#widths svg", state="attached")  # the last figure to be drawn
+        page.wait_for_selector(last, state="attached")  # the last figure to be drawn
         return page
 
     yield opened

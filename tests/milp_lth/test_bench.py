@@ -244,6 +244,9 @@ def test_what_is_measured_on_a_gpu_runs_on_the_cpu(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(gpu, "_LAYER", (3, 10, 4))
     monkeypatch.setattr(gpu, "_SAMPLES", 50)
     monkeypatch.setattr(gpu, "_SIZES", (12,))
+    monkeypatch.setattr(gpu, "_CANDIDATES", 9)
+    monkeypatch.setattr(gpu, "_DEVICE", "cpu")
+    monkeypatch.setattr("solvers.heuristic.rows.DRAW_ON", ("cpu",))
     monkeypatch.setattr(gpu, "replace", lambda solver, device: solver)
 
     def drawn(stream, first, n, targets, objective):  # type: ignore[no-untyped-def]
@@ -255,8 +258,11 @@ def test_what_is_measured_on_a_gpu_runs_on_the_cpu(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(cuda_launch, "rows_at_once", lambda n: 30)
     told: list[tuple[int, int]] = []
     rows = gpu.gpu_rows(100, 0, lambda *done: told.append(done))
-    assert told == [(1, 3), (2, 3), (3, 3)]
-    assert len(rows) == 2 * 3 + 1
+    assert told == [(done, 7) for done in range(1, 8)]
+    assert len(rows) == 2 * 3 + 4 + 1
+    heuristics = [row for row in rows if row.name.endswith("drawn there / copied")]
+    assert [row.name.split(",")[0] for row in heuristics] == ["greedy", "swaps", "beam", "tabu"]
+    assert all(row.more["same"] and "masks equal" in row.note for row in heuristics)
     assert all(row.more.get("same", True) for row in rows)
     one, two = re.findall(r"mean error ([0-9.e-]+), ([0-9.e-]+)", rows[-1].note)[0]
     assert one == two

@@ -15,9 +15,10 @@ from torch import nn
 
 from milp_lth.execution import execute, write_report
 from milp_lth.ledger import Chunk, Ledger
-from milp_lth.run import REPORT, SETTINGS, TARGET, TICKET, Run
+from milp_lth.run import REPORT, SETTINGS, TICKET, Run
 from milp_lth.run_creation import create_run
 from milp_lth.run_settings import RunSettings
+from milp_lth.run_target import TARGET
 from milp_lth.ticket_files import save_ticket
 from milp_lth.verification import check_run
 from solvers.solution import Solution
@@ -238,7 +239,7 @@ def test_infeasible_rows_are_proved_again(tmp_path: Path) -> None:
 def test_a_large_target_stays_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     torch.save(nn.Sequential(nn.Linear(3, 2)).state_dict(), tmp_path / "net.pt")
-    monkeypatch.setattr("milp_lth.run_creation.LARGE_TARGET", 10)
+    monkeypatch.setattr("milp_lth.run_target.LARGE_TARGET", 10)
     settings = RunSettings(target=str(tmp_path / "net.pt"), width=10)
     folder = create_run(settings, tmp_path / "run")
     execute(Run(folder))

@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional
 
 from milp_lth.network import read_network
+from milp_lth.networks.walked import LeftDense, Walked
 
 
 class Functional(nn.Module):
@@ -74,6 +75,58 @@ class Deciding(Branching):
         return self.one(x) if x.sum() > 0 else x
 
 
+@pytest.mark.parametrize(
+    ("module", "shape", "num_layers"),
+    [
+        (nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()), (2, 1, 4, 4), 1),
+        (nn.Sequential(nn.Linear(2, 2), nn.Sigmoid()), (3, 2), 1),
+        (nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)).eval(), (3, 2), 1),
+        (Branching(), (3, 2), 1),
+        (Skipping(), (3, 2), 1),
+        (Deciding(), (3, 2), 1),
+        (nn.Sequential(nn.Linear(2, 2), nn.Softmax(-1), nn.Linear(2, 2)), (3, 2), 2),
+    ],
+)
+def test_any_other_module_is_a_copy_with_holes(
+    module: nn.Module, shape: tuple[int, ...], num_layers: int
+) -> None:
+    network = read_network(module)
+    assert isinstance(network.body, Walked)
+    assert network.steps == ()
+    assert len(network.layers) == num_layers
+    assert network.body.described() == type(module).__name__
+    x = torch.randn(shape)
+    with torch.no_grad():
+        torch.testing.assert_close(network.module()(x), module(x), rtol=0, atol=1e-6)
+    before = network.layers[0].weight.copy()
+    nn.init.zeros_(next(module.parameters()))
+    assert (network.layers[0].weight == before).all()  # a copy
+
+
+class Comparing(nn.Module):
+    """One module that no random layer stands for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.both = nn.Linear(2, 2), nn.Bilinear(2, 2, 3)
+        self.norm = nn.LayerNorm(3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.both(self.one(x), x))
+
+
+def test_what_is_left_dense_is_named() -> None:
+    body = read_network(Comparing()).body
+    assert isinstance(body, Walked)
+    assert body.dense == (
+        LeftDense("both", "Bilinear", 15, elementwise=False),
+        LeftDense("norm", "LayerNorm", 6, elementwise=True),
+    )
+    assert body.described() == "Comparing; left dense: both (Bilinear)"
+    with pytest.raises(ValueError, match=r"would be left dense: both \(Bilinear\)"):
+        read_network(Comparing(), strict=True)
+
+
 def with_weight(value: float, dtype: torch.dtype = torch.float32) -> nn.Module:
     module = nn.Sequential(nn.ReLU(), nn.Linear(2, 2, dtype=dtype))
     module[1].weight.data[0, 1] = value
@@ -83,21 +136,16 @@ def with_weight(value: float, dtype: torch.dtype = torch.float32) -> nn.Module:
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        (nn.Sequential(nn.Conv2d(1, 2, 3)), r"'0' \(Conv2d\) is not supported"),
-        (nn.Sequential(nn.Linear(2, 2), nn.Sigmoid()), r"'1' \(Sigmoid\) is not supported"),
-        (nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)), "BatchNorm1d"),
-        (Branching(), "'add' is not supported"),
-        (Skipping(), "branches"),
-        (Deciding(), "cannot be traced"),
         (with_weight(float("nan")), "'1' has weights that are NaN or infinite"),
         (with_weight(float("inf")), "NaN or infinite"),
         (with_weight(1.0, torch.float16), r"float16.*\.float\(\)"),
         (nn.Sequential(nn.Linear(2, 3), nn.Linear(4, 2)), "takes 4 inputs, but '0' gives 3"),
         (nn.Sequential(nn.ReLU()), "no linear layer"),
         (nn.Sequential(), "no linear layer"),
+        (nn.Sequential(nn.Bilinear(2, 2, 2)), "no linear layer"),
         ("resnet50", "torch.nn.Module"),
     ],
 )
-def test_what_is_not_supported_is_named(module: nn.Module, message: str) -> None:
+def test_what_cannot_be_approximated_is_refused(module: nn.Module, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         read_network(module)

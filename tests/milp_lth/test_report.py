@@ -4,9 +4,11 @@ import re
 import shutil
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
 from milp_lth.ledger import Ledger
+from milp_lth.report.plots import gadget_drawing
 from milp_lth.report.render import render
 from milp_lth.run import REPORT, Run
 
@@ -17,6 +19,14 @@ def test_the_same_run_gives_the_same_bytes(finished_run: Path) -> None:
         assert render(run, ledger, run.assemble(ledger)) == (finished_run / REPORT).read_text(
             encoding="utf-8"
         )
+
+
+def test_units_are_drawn_in_order() -> None:
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    for k in range(20):
+        graph.add_node(f"h{k}", floor=1, product=0.1, kept=True)
+    heights = [note.y for note in gadget_drawing(graph).layout.annotations]
+    assert heights == sorted(heights)  # in sets, their order would be another in every process
 
 
 def test_nothing_is_fetched(finished_run: Path) -> None:

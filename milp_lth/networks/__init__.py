@@ -1,0 +1,1 @@
+"""Any torch module, made ready to be replaced layer by layer."""
