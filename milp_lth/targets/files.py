@@ -5,7 +5,6 @@ import os
 import pickle
 import re
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from instances.files import write_atomically
 from milp_lth.network import Network, read_network
 from milp_lth.networks.forms import frozen_linear
 from milp_lth.networks.row import build_modules
-from milp_lth.targets.modules import fill
+from milp_lth.targets.modules import fill, state_dict
 
 MAPPED_BYTES = 100 * 2**20
 """Files beyond are mapped into memory: what is not looked at is not read."""
@@ -90,10 +89,7 @@ def perceptron(tensors: Any) -> nn.Sequential:
     ValueError
         When they describe anything else.
     """
-    if not isinstance(tensors, Mapping) or not all(
-        isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in tensors.items()
-    ):
-        raise ValueError("not a state dict: save the module's state_dict()")
+    tensors = state_dict(tensors)
     linears = []
     used = set()
     for key, weight in tensors.items():

@@ -49,6 +49,21 @@ def _imported(where: str) -> Any:
     return module
 
 
+def state_dict(content: Any) -> dict[str, torch.Tensor]:
+    """Return what a file holds if that is a state dict.
+
+    Raises
+    ------
+    ValueError
+        When it is anything else.
+    """
+    if not isinstance(content, Mapping) or not all(
+        isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in content.items()
+    ):
+        raise ValueError("not a state dict: save the module's state_dict()")
+    return dict(content)
+
+
 def fill(module: nn.Module, tensors: Any) -> nn.Module:
     """Put the weights of a state dict into a module, and freeze it.
 
@@ -57,15 +72,12 @@ def fill(module: nn.Module, tensors: Any) -> nn.Module:
     ValueError
         When they do not fit.
     """
-    if not isinstance(tensors, Mapping) or not all(
-        isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in tensors.items()
-    ):
-        raise ValueError("not a state dict: save the module's state_dict()")
+    tensors = state_dict(tensors)
     floating = {v.dtype for v in tensors.values() if v.is_floating_point()}
     if torch.float64 in floating:
         module = module.double()
     try:
-        module.load_state_dict(dict(tensors))
+        module.load_state_dict(tensors)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"no state dict of a {type(module).__name__}: {reason}") from error
