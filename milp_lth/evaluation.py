@@ -188,7 +188,9 @@ def _batch(ticket: Ticket, x: torch.Tensor) -> int:
     places = max(1, math.prod(x.shape[1:]) // features)
     pictures = isinstance(first.form, Convolution)  # what is no convolution sees them as one vector
     widest = max(
-        layer.num_hidden * (1 if pictures and not isinstance(layer.form, Convolution) else places)
+        layer.num_hidden
+        * layer.form.groups
+        * (1 if pictures and not isinstance(layer.form, Convolution) else places)
         for layer in ticket.layers
     )
     return max(1, _BATCH_NUMBERS // widest)

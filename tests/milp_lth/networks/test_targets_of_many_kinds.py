@@ -40,7 +40,7 @@ def readers(trained: dict[str, Any]) -> dict[str, Any]:
 
 
 def found(target: Any, **options: Any) -> Evaluation:
-    """Evaluate a ticket of 21 candidates a half on all held-out inputs."""
+    """Evaluate a ticket, of the default width if not told, on all held-out inputs."""
     network, x, y = target
     return evaluate(find_ticket(network, input_range=(0, 1), **options), network, x, y)
 
