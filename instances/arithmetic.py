@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from instances.arrays import BoolArray, FloatArray, IntArray
 
 _CHUNK = 1 << 20  # numbers looked at together, so that the temporaries stay small
-_ROOM = 2.0**61  # |target - sum| and the tolerance, in units, must stay below this
+_ROOM = 2.0**61  # |target - sum| and the limit, in units, must stay below this
 
 
 class Judgement(NamedTuple):
@@ -27,7 +27,10 @@ class Judgement(NamedTuple):
 
 
 def judge(
-    coefficients: FloatArray, targets: FloatArray, mask: BoolArray, tolerance: float | None
+    coefficients: FloatArray,
+    targets: FloatArray,
+    mask: BoolArray,
+    tolerance: float | FloatArray | None,
 ) -> Judgement:
     """Compute the error of every row and its excess over `tolerance` (None: no limit).
 
@@ -38,37 +41,40 @@ def judge(
     targets
         Shape (b,).
     tolerance
-        In units of the targets.
+        In units of the targets; or shape (b, m), not negative: the limit of a row is the exact sum
+        of its m terms.
     """
     b, n = coefficients.shape
     error = np.empty(b)
     excess = np.zeros(b)
-    step = max(1, _CHUNK // max(1, n))
+    terms = tolerance if isinstance(tolerance, np.ndarray) else np.full((b, 1), tolerance or 0.0)
+    step = max(1, _CHUNK // max(1, n + terms.shape[1]))
     for start in range(0, b, step):
         rows = slice(start, start + step)
-        part = _judge_integers(coefficients[rows], targets[rows], mask[rows], tolerance)
+        part = _judge_integers(coefficients[rows], targets[rows], mask[rows], terms[rows])
         error[rows], excess[rows], fits = part
         for r in start + np.flatnonzero(~fits):
             kept = [Fraction(a) for a in coefficients[r, mask[r]].tolist()]
             exact = abs(Fraction(float(targets[r])) - sum(kept))
-            beyond = exact - Fraction(tolerance) if tolerance is not None else Fraction(0)
+            beyond = exact - sum(Fraction(term) for term in terms[r].tolist())
             error[r], excess[r] = _rounded(exact), _rounded(max(Fraction(0), beyond))
+    if tolerance is None:
+        excess[:] = 0.0
     return Judgement(error, excess)
 
 
 def _judge_integers(
-    coefficients: FloatArray, targets: FloatArray, mask: BoolArray, tolerance: float | None
+    coefficients: FloatArray, targets: FloatArray, mask: BoolArray, terms: FloatArray
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
-    limit = 0.0 if tolerance is None else tolerance
+    n = coefficients.shape[1]
     kept = np.where(mask, coefficients, 0.0)
-    limits = np.full_like(targets, limit)
-    numbers = np.column_stack([kept, targets, limits])
+    numbers = np.column_stack([kept, targets, terms])
     unit = _lowest_bits(numbers).min(axis=1)  # as exponents of two
     with np.errstate(over="ignore"):
         fits = np.ldexp(np.abs(numbers), -unit[:, None]).sum(axis=1) < _ROOM
     scaled = np.ldexp(np.where(fits[:, None], numbers, 0.0), -unit[:, None]).astype(np.int64)
-    distance = np.abs(scaled[:, -2] - scaled[:, :-2].sum(axis=1))
-    beyond = np.maximum(distance - scaled[:, -1], 0) if tolerance is not None else distance * 0
+    distance = np.abs(scaled[:, n] - scaled[:, :n].sum(axis=1))
+    beyond = np.maximum(distance - scaled[:, n + 1 :].sum(axis=1), 0)
     return np.ldexp(distance.astype(float), unit), np.ldexp(beyond.astype(float), unit), fits
 
 

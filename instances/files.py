@@ -21,11 +21,13 @@ from instances.edge_budget import EdgeBudget
 from instances.instance import Instance
 from instances.knapsack import read_knapsack, to_knapsack
 from instances.neurons import Neurons
+from instances.perturbed import PerturbedSubsetSum
 from instances.shared_units import SharedUnits
 from instances.subset_sum import SubsetSum
 
 CLASSES: dict[str, type[Instance]] = {
-    c.FORMAT: c for c in (SubsetSum, Neurons, ArbitrarySource, SharedUnits, EdgeBudget)
+    c.FORMAT: c
+    for c in (SubsetSum, PerturbedSubsetSum, Neurons, ArbitrarySource, SharedUnits, EdgeBudget)
 }
 """The problem classes by what files call them."""
 

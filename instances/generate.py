@@ -84,7 +84,44 @@ def normal_family(
     ValueError
         When a number is out of range.
     """
-    recipe = _row_by_row(num_rows, num_candidates, seed, bell=True)
+    recipe = _row_by_row(num_rows, num_candidates, seed, distribution="normal")
+    return SubsetSum.drawn(recipe, _targets(num_rows, seed, target_range), objective)
+
+
+def hyperbolic_family(
+    num_rows: int,
+    num_candidates: int,
+    *,
+    seed: int = 0,
+    objective: Objective = _CLOSEST,
+    target_range: float = 0.5,
+) -> SubsetSum:
+    """Coefficients of density proportional to ``1/|w|`` on [2⁻⁸, 1], of both signs.
+
+    The setting of Orseau, Hutter and Rivasplata 2020, whose greedy is `golden-ratio`.
+
+    Parameters
+    ----------
+    num_rows, num_candidates
+        The shape (b, n).
+    seed
+        Determines every number.
+    objective
+        What is asked of each row.
+    target_range
+        Targets are uniform on [−target_range, target_range).
+
+    Returns
+    -------
+    SubsetSum
+        Coefficients of shape (b, n), targets of shape (b,).
+
+    Raises
+    ------
+    ValueError
+        When a number is out of range.
+    """
+    recipe = _row_by_row(num_rows, num_candidates, seed, distribution="hyperbolic")
     return SubsetSum.drawn(recipe, _targets(num_rows, seed, target_range), objective)
 
 
@@ -171,12 +208,17 @@ def _targets(num_rows: int, seed: int, target_range: float) -> FloatArray:
 
 
 def _row_by_row(
-    num_rows: int, num_candidates: int, seed: int, *, unit: float = UNIT_RAW, bell: bool = False
+    num_rows: int,
+    num_candidates: int,
+    seed: int,
+    *,
+    unit: float = UNIT_RAW,
+    distribution: str = "uniform",
 ) -> Recipe:
     """Say how a matrix is drawn of which every row is a row of candidates."""
     _check(num_rows, num_candidates)
     columns = np.arange(num_candidates)[None]
-    return Recipe(Stream(seed), num_candidates, columns, unit=unit, bell=bell)
+    return Recipe(Stream(seed), num_candidates, columns, unit=unit, distribution=distribution)
 
 
 def _counters(num_rows: int, num_candidates: int) -> IntArray:

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from instances.arrays import FloatArray, IntArray
-from instances.philox import UNIT_RAW, Stream, normal, uniform
+from instances.distributions import Distribution
+from instances.philox import UNIT_RAW, Stream
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +31,9 @@ class Recipe:
     rows_in_group
         See above.
     unit
-        The grid that is drawn on.
-    bell
-        Draw from the normal distribution, not from the uniform one.
+        The grid that is asked for.
+    distribution
+        What is drawn from: the name of an `instances.distributions.Distribution`.
     between
         The two numbers; see `moved`.
     factors
@@ -46,7 +47,7 @@ class Recipe:
     columns: IntArray
     rows_in_group: int = 1
     unit: float = UNIT_RAW
-    bell: bool = False
+    distribution: str = "uniform"
     between: tuple[float, float] | None = None
     factors: FloatArray | None = None
     first: int = 0
@@ -65,8 +66,8 @@ class Recipe:
         size = self.rows_in_group
         start = self.first // size
         groups = np.arange(start, -(-(self.first + num_rows) // size))[:, None, None]
-        kind = normal if self.bell else uniform
-        drawn = kind(self.stream, groups * self.stride + self.columns, unit=self.unit)
+        counters = groups * self.stride + self.columns
+        drawn = Distribution(self.distribution).draw(self.stream, counters, unit=self.unit)
         if self.between is not None:
             drawn = moved(drawn, *self.between)
         if self.factors is not None:

@@ -18,9 +18,11 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from instances.arbitrary_source import ArbitrarySource as ArbitrarySource
+    from instances.distributions import Distribution as Distribution
     from instances.edge_budget import EdgeBudget as EdgeBudget
     from instances.files import load_instance as load_instance
     from instances.files import save_instance as save_instance
+    from instances.generate import hyperbolic_family as hyperbolic_family
     from instances.generate import normal_family as normal_family
     from instances.generate import planted_family as planted_family
     from instances.generate import product_family as product_family
@@ -38,10 +40,13 @@ if TYPE_CHECKING:
     from instances.objectives import Closest as Closest
     from instances.objectives import FixedSize as FixedSize
     from instances.objectives import Sparsest as Sparsest
+    from instances.perturbed import PerturbedSubsetSum as PerturbedSubsetSum
     from instances.shared_units import SharedUnits as SharedUnits
     from instances.subset_sum import SubsetSum as SubsetSum
     from milp_lth.assembly import assemble as assemble
     from milp_lth.cluster import open_cluster as open_cluster
+    from milp_lth.constructions.registry import list_constructions as list_constructions
+    from milp_lth.constructions.theorem import Theorem as Theorem
     from milp_lth.coupled import DataAware as DataAware
     from milp_lth.coupled import EdgeLimit as EdgeLimit
     from milp_lth.evaluation import Evaluation as Evaluation
@@ -53,6 +58,7 @@ if TYPE_CHECKING:
     from milp_lth.explain.weight import WeightExplained as WeightExplained
     from milp_lth.explain.weight import explain_weight as explain_weight
     from milp_lth.finding import find_ticket as find_ticket
+    from milp_lth.quantising import quantise as quantise
     from milp_lth.reduction import Reduction as Reduction
     from milp_lth.reduction import reduce as reduce
     from milp_lth.report.style import plot_style as plot_style
@@ -67,6 +73,7 @@ if TYPE_CHECKING:
     from milp_lth.ticket import Ticket as Ticket
     from milp_lth.ticket_files import load_ticket as load_ticket
     from milp_lth.ticket_files import save_ticket as save_ticket
+    from solvers.heuristic.golden_ratio import guaranteed_error as guaranteed_error
     from solvers.registry import available_solvers as available_solvers
     from solvers.registry import get_solver as get_solver
     from solvers.select import select as select
@@ -78,9 +85,11 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "instances.arbitrary_source": "ArbitrarySource",
+    "instances.distributions": "Distribution",
     "instances.edge_budget": "EdgeBudget",
     "instances.files": "load_instance save_instance",
-    "instances.generate": "normal_family planted_family product_family uniform_family",
+    "instances.generate": "hyperbolic_family normal_family planted_family product_family "
+    "uniform_family",
     "instances.instance": "Instance",
     "instances.knapsack": "read_knapsack",
     "instances.library": "known_optima list_sets load_set",
@@ -89,16 +98,20 @@ _PLACES = {
     "instances.mps": "from_mps to_mps",
     "instances.neurons": "Neurons",
     "instances.objectives": "Closest FixedSize Sparsest",
+    "instances.perturbed": "PerturbedSubsetSum",
     "instances.shared_units": "SharedUnits",
     "instances.subset_sum": "SubsetSum",
     "milp_lth.assembly": "assemble",
     "milp_lth.cluster": "open_cluster",
+    "milp_lth.constructions.registry": "list_constructions",
+    "milp_lth.constructions.theorem": "Theorem",
     "milp_lth.coupled": "DataAware EdgeLimit",
     "milp_lth.evaluation": "Evaluation evaluate",
     "milp_lth.explain.layer": "LayerExplained explain_layer",
     "milp_lth.explain.neuron": "NeuronExplained explain_neuron",
     "milp_lth.explain.weight": "WeightExplained explain_weight",
     "milp_lth.finding": "find_ticket",
+    "milp_lth.quantising": "quantise",
     "milp_lth.reduction": "Reduction reduce",
     "milp_lth.report.style": "plot_style",
     "milp_lth.sharded_ticket": "ShardedTicket",
@@ -110,6 +123,7 @@ _PLACES = {
     "milp_lth.theory.median_error": "median_error",
     "milp_lth.ticket": "Ticket",
     "milp_lth.ticket_files": "load_ticket save_ticket",
+    "solvers.heuristic.golden_ratio": "guaranteed_error",
     "solvers.registry": "available_solvers get_solver",
     "solvers.select": "select",
     "solvers.solution": "Solution Status",

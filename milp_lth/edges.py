@@ -71,7 +71,7 @@ def count_edges(ticket: Blocks) -> dict[str, int | float]:
         counts["kept_u"] += int(units.sum())
         counts["alive"] += int(alive.sum())
         if in_a_row and k:
-            needed = leads[: drawn.num_inputs - drawn.has_bias]
+            needed = leads[: drawn.fan_in]
         elif k:
             needed = torch.ones(layers[k - 1].num_outputs, dtype=torch.bool, device=leads.device)
     num_weights = sum(drawn.num_weights for drawn in layers)
@@ -88,10 +88,11 @@ def _reached(ticket: Blocks) -> list[torch.Tensor]:
                 (block.connected() & found[-1]).any(dim=1)
                 for _, block in ticket.blocks(k - 1, weights=False)
             ]
-            found.append(torch.cat([*parts, parts[0].new_ones(int(drawn.has_bias))]))
+            found.append(torch.cat([*parts, parts[0].new_ones(drawn.num_constants)]))
         else:
             _, block = next(ticket.blocks(k, weights=False))
-            found.append(torch.ones(drawn.num_inputs, dtype=torch.bool, device=block.v_mask.device))
+            num_inputs = drawn.fan_in + drawn.num_constants
+            found.append(torch.ones(num_inputs, dtype=torch.bool, device=block.v_mask.device))
     return found
 
 

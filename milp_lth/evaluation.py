@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -215,7 +216,9 @@ class _Gathered:
 
     def add(self, first: int, layer: PrunedLayer) -> None:
         """Compare the outputs of `layer`, the first of which is the target's `first`."""
-        rows = slice(first, first + len(layer.v_mask))
+        rows: Any = slice(first, first + len(layer.v_mask))
+        if layer.copies > 1:  # one after the other: outputs of the target, again and again
+            rows = np.arange(first, first + len(layer.v_mask)) % len(self._wanted.weight)
         weight = torch.from_numpy(self._wanted.weight[rows]).double()
         if self._wanted.bias is not None:
             bias = torch.from_numpy(self._wanted.bias[rows]).double()

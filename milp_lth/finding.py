@@ -25,6 +25,7 @@ def find_ticket(
     seed: int = 0,
     width: int | tuple[int, ...] | None = None,
     construction: str = "two-layer",
+    source: Source | None = None,
     assignment: str = "matched",
     objective: Objective | Coupling | None = None,
     calibration: torch.Tensor | None = None,
@@ -45,6 +46,9 @@ def find_ticket(
         layer before it; what is left dense stands in ``ticket.settings.body.dense``.
     seed, width, construction
         What the random network is drawn from, see `milp_lth.Source`.
+    source
+        The same, in place of these three: with a distribution, redraws, and whatever else belongs
+        to a construction.
     assignment, objective, input_range
         How it is pruned, see `milp_lth.reduce`; or what couples its weights: `milp_lth.EdgeLimit`
         or `milp_lth.DataAware`. Declare ``input_range=(0, 1)`` for inputs that are
@@ -52,7 +56,8 @@ def find_ticket(
     calibration
         Inputs that a data-aware ticket is fitted to, as the target takes them.
     solver, time_limit
-        Who decides, and in how many seconds, see `milp_lth.solve`.
+        Who decides, and in how many seconds, see `milp_lth.solve`; None: where no objective is
+        given either, who belongs to the construction.
     executor
         Where weights are solved: any executor of `concurrent.futures`, or of a Dask cluster,
         `milp_lth.open_cluster`; None: here. Nothing to weights that are coupled.
@@ -81,10 +86,11 @@ def find_ticket(
     >>> (ticket(x) - target(x)).abs().max().item() < 0.01
     True
     """
+    source = source or Source(seed=seed, width=width, construction=construction)
     coupling = objective if isinstance(objective, EdgeLimit | DataAware) else None
     reduction = reduce(
         read_network(target, strict=strict, products=products),
-        Source(seed=seed, width=width, construction=construction),
+        source,
         assignment=assignment,
         objective=None if isinstance(objective, EdgeLimit | DataAware) else objective,
         input_range=input_range,
@@ -95,5 +101,7 @@ def find_ticket(
             reduction,
             coupled_masks(reduction, coupling, calibration, decides, time_limit=time_limit),
         )
+    if solver is None and objective is None:
+        solver = source.registered.solver
     masks = solve_masks(reduction, solver, time_limit=time_limit, executor=executor)
     return assemble(reduction, masks)

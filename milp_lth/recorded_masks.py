@@ -62,7 +62,8 @@ class RecordedMasks:
         for p, part in enumerate(self._reduction.parts):
             if part.layer is layout:
                 served = part.half.num_inputs
-                layout.scatter(part.half, self.rows(p, first * served, last * served), mask)
+                rows = self.rows(p, first * served, last * served)
+                layout.scatter(part.half, rows, mask, first)
         return mask
 
     def _chunk(self, place: int, start: int) -> Chunk:

@@ -6,10 +6,10 @@ from functools import cached_property
 
 from torch import nn
 
-from instances.objectives import Closest, Objective
+from instances.objectives import Objective
 from instances.subset_sum import SubsetSum
 from milp_lth.constructions.layout import Half, Layout
-from milp_lth.constructions.registry import CONSTRUCTIONS
+from milp_lth.constructions.registry import lay_out
 from milp_lth.network import Network, read_network
 from milp_lth.source import Source
 
@@ -136,7 +136,7 @@ def reduce(
         "matched" (default) or "block": which input each hidden unit keeps. Nothing to the direct
         constructions, which have none.
     objective
-        What is asked of every weight; None: ``Closest()``.
+        What is asked of every weight; None: what suits the construction, ``Closest()`` for most.
     input_range
         The range that the inputs are declared to lie in. Where it begins at 0 or above, the first
         layer needs no negative half.
@@ -164,10 +164,10 @@ def reduce(
         raise ValueError(f"input range {low} to {high}: give the lower end first")
     network = target if isinstance(target, Network) else read_network(target)
     known = network.nonnegative_inputs((low, high))
-    construction = CONSTRUCTIONS[source.construction]
-    options = {"assignment": assignment} if construction.has_assignment else {}
+    construction, asked = lay_out(source.construction), objective or source.registered.objective
+    options = {"assignment": assignment} if source.registered.has_units else {}
     layers = tuple(
-        construction.lay_out(
+        construction(
             source,
             index,
             network,
@@ -181,4 +181,8 @@ def reduce(
         )
         for index, nonnegative in enumerate(known)
     )
-    return Reduction(network, source, assignment, objective or Closest(), (low, high), layers)
+    if source.redraws:
+        from milp_lth.redrawing import redrawn
+
+        layers = tuple(redrawn(layer, asked) for layer in layers)
+    return Reduction(network, source, assignment, asked, (low, high), layers)

@@ -111,6 +111,8 @@ class Run:
         return (
             large
             and bool(self.network.steps)
+            and self.reduction.source.registered.in_shards
+            and not self.settings.redraws
             and self.settings.coupling() is None
             and not (self.folder / TICKET).exists()
         )
@@ -179,9 +181,19 @@ class Run:
                 "layers": [asdict(layer) for layer in evaluation.layers],
                 "widths": self._widths(evaluation),
             }
+            | self._redrawn()
             | self._beside(ledger)
             | self._left_dense()
         )
+
+    def _redrawn(self) -> dict[str, Any]:
+        """Return how many weights had their candidates drawn again, where that may be."""
+        attempts = [getattr(layer.drawn, "attempts", None) for layer in self.reduction.layers]
+        again = [array for array in attempts if array is not None]
+        if not again:
+            return {}
+        rows, draws = (sum(int(f(array)) for array in again) for f in (np.count_nonzero, np.sum))
+        return {"redrawn": {"rows": rows, "draws": draws}}
 
     def _beside(self, ledger: Ledger) -> dict[str, Any]:
         """Return what coupling bought, where there is any."""

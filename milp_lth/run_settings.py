@@ -2,11 +2,14 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from instances.objectives import Closest, Objective, make_objective
+from instances.objectives import Closest, FixedSize, Objective, make_objective
+from milp_lth.constructions.registry import CONSTRUCTIONS
 from milp_lth.coupled import Coupling, DataAware, EdgeLimit
+from milp_lth.quantising import check_bits
 from milp_lth.solving import CHUNK_ROWS, REMOTE_CHUNK_ROWS, SLOW_CHUNK_ROWS
 from milp_lth.source import Source
 from milp_lth.targets.named import NAMED_TARGETS
@@ -16,10 +19,15 @@ from solvers.solver import Solver
 
 AUTO = "auto"
 
+COUPLED = ("budget", "data-aware")
+"""The objectives that couple weights."""
+
 
 @dataclass(frozen=True)
 class RunSettings:
     """What is asked of a run; the fields are the command line's options.
+
+    What is left empty and belongs to a construction, such as the objective, is filled in.
 
     Raises
     ------
@@ -32,7 +40,13 @@ class RunSettings:
     construction: str = "two-layer"
     width: int | tuple[int, ...] | None = None
     assignment: str | None = None
-    objective: str = "closest"
+    distribution: str = ""
+    bits: int | None = None
+    density: float | None = None
+    perturbation: float | None = None
+    redraws: int = 0
+    target_bits: int | None = None
+    objective: str = ""
     tolerance: float | None = None
     size: int | None = None
     budget: int | tuple[int, ...] | None = None
@@ -54,9 +68,21 @@ class RunSettings:
     device: str = AUTO
 
     def __post_init__(self) -> None:
-        self.source()
-        if self.assignment is not None and self.construction != "two-layer":
+        construction = self.source().registered
+        if self.assignment is not None and not construction.has_units:
             raise ValueError(f"--construction {self.construction} has no hidden units to assign")
+        asked = construction.objective
+        if not self.objective:
+            fill_in: dict[str, Any] = {"objective": asked.name, "tolerance": asked.tolerance}
+            if isinstance(asked, FixedSize):
+                fill_in["size"] = asked.size
+            for name, value in fill_in.items():
+                if not getattr(self, name):
+                    object.__setattr__(self, name, value)
+        if self.target_bits is None:
+            object.__setattr__(self, "target_bits", construction.target_bits)
+        if self.target_bits is not None:
+            check_bits(self.target_bits)
         self.make_objective()
         self.coupling()
         if self.time_limit is not None and not self.time_limit > 0:
@@ -79,7 +105,16 @@ class RunSettings:
 
     def source(self) -> Source:
         """Return what the random network is drawn from."""
-        return Source(seed=self.seed, width=self.width, construction=self.construction)
+        return Source(
+            seed=self.seed,
+            width=self.width,
+            construction=self.construction,
+            distribution=self.distribution,
+            bits=self.bits,
+            density=self.density,
+            perturbation=self.perturbation,
+            redraws=self.redraws,
+        )
 
     def data_name(self) -> str | None:
         """Return what a run is judged by, as `load_data` takes it; None: random inputs."""
@@ -88,6 +123,11 @@ class RunSettings:
     def coupling(self) -> Coupling | None:
         """Return what couples the weights, if anything does."""
         self._check_belonging()
+        if self.objective in COUPLED and not CONSTRUCTIONS[self.construction].couples:
+            takers = [name for name, entry in CONSTRUCTIONS.items() if entry.couples]
+            raise ValueError(
+                f"--objective {self.objective} is for the constructions {', '.join(takers)}"
+            )
         if self.objective == "budget":
             if (self.budget is None) == (self.error_limit is None):
                 raise ValueError(
@@ -119,7 +159,7 @@ class RunSettings:
 
     def make_objective(self) -> Objective:
         """Return what is asked of every weight; where they are coupled, what each is judged by."""
-        if self.objective in ("budget", "data-aware"):
+        if self.objective in COUPLED:
             if self.tolerance is not None or self.size is not None:
                 raise ValueError(f"--objective {self.objective} takes no --tolerance and no --size")
             return Closest()
@@ -127,6 +167,9 @@ class RunSettings:
 
     def make_solver(self) -> Solver:
         """Return who decides, on the device that is asked for."""
+        own = CONSTRUCTIONS[self.construction]
+        if self.solver == AUTO and own.solver and self.objective == own.objective.name:
+            return on_device(get_solver(own.solver), self.device)
         if self.solver == AUTO:
             return Auto(self.device)
         return on_device(get_solver(self.solver), self.device)

@@ -8,6 +8,7 @@ from torch import nn
 
 from instances.files import write_atomically
 from milp_lth.network import Network, read_network
+from milp_lth.quantising import quantised
 from milp_lth.run_settings import RunSettings
 from milp_lth.targets.files import (
     load_state,
@@ -47,8 +48,9 @@ def load_asked_target(settings: RunSettings) -> nn.Module:
 
 
 def read_for(settings: RunSettings, module: nn.Module) -> Network:
-    """Read the layers of a run's target."""
-    return read_network(module, copy=False, strict=settings.strict, products=settings.products)
+    """Read the layers of a run's target, rounded where that is asked for."""
+    network = read_network(module, copy=False, strict=settings.strict, products=settings.products)
+    return network if settings.target_bits is None else quantised(network, settings.target_bits)
 
 
 def write_run_target(

@@ -84,9 +84,10 @@ class Ticket(nn.Module):
         layers = [
             drawn.pruned(mask, dtype) for drawn, mask in zip(settings.layers, masks, strict=True)
         ]
-        self.body = settings.body.with_layers(layers).eval()
+        self.body = settings.body.with_layers(layers)
         self.settings = settings
         self.dtype = dtype
+        self.eval()  # and not its body alone: whoever restores its mode would switch dropout on
 
     @property
     def layers(self) -> tuple[PrunedLayer, ...]:
@@ -105,14 +106,16 @@ class Ticket(nn.Module):
         ----------
         to
             None: the pair W⁺ and W⁻ for every layer whose inputs may have both signs, the target's
-            kind of layer elsewhere. "target": that everywhere, with (W⁺ + W⁻)/2; then only as close
-            to the ticket as the `max_half_difference` of what is returned tells.
+            kind of layer elsewhere; copies of neurons, where a construction makes them, remain.
+            "target": the target's layers and shapes everywhere, with (W⁺ + W⁻)/2 and the mean of
+            all copies; then only as close to the ticket as the `max_half_difference` of what is
+            returned tells.
 
         Returns
         -------
         torch.nn.Module
             Frozen; its `max_half_difference` is ``max |W⁺ − W⁻|`` over the layers that have both
-            halves, 0 where none has.
+            halves, or how far a copy is from the mean of all, 0 where there is neither.
 
         Raises
         ------
@@ -124,12 +127,13 @@ class Ticket(nn.Module):
         folded: dict[int, nn.Module] = {}
         difference = 0.0
         for layer in self.layers:
-            num_weights = layer.num_inputs - layer.has_bias
-            sums = layer.half_weights(1)
-            positive, bias = sums[:, :num_weights], sums[:, num_weights:].sum(dim=1)
+            positive, bias, apart = _folded(layer, 1, to)
+            negative = positive
+            if layer.has_halves:
+                negative, _, negative_apart = _folded(layer, -1, to)
+                apart = max(apart, negative_apart, float((positive - negative).abs().max()))
+            difference = max(difference, apart)
             dtype = layer.v.dtype if self.settings.body.steps else self.dtype
-            negative = layer.half_weights(-1)[:, :num_weights] if layer.has_halves else positive
-            difference = max(difference, float((positive - negative).abs().max()))
             positive, negative, mean, bias = (
                 t.to(dtype) for t in (positive, negative, (positive + negative) / 2, bias)
             )
@@ -160,3 +164,17 @@ class Ticket(nn.Module):
     def blocks(self, index: int, *, weights: bool = True) -> Iterator[tuple[int, PrunedLayer]]:
         """Yield one layer as a single piece, see `milp_lth.edges.Blocks`."""
         yield 0, self.layers[index]
+
+
+def _folded(
+    layer: PrunedLayer, sign: int, to: str | None
+) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """Return a layer's matrix, its bias, and how far copies were from what is returned."""
+    sums, apart = layer.folded(sign), 0.0
+    if to == "target":
+        copies = layer.half_weights(sign)
+        copies = copies.view(layer.copies, -1, copies.shape[1])
+        sums = copies.mean(dim=0)
+        apart = float((copies - sums).abs().max())
+    num_weights = sums.shape[1] - layer.has_bias
+    return sums[:, :num_weights], sums[:, num_weights:].sum(dim=1), apart

@@ -15,11 +15,11 @@ from torch import nn
 from instances.arrays import BoolArray
 from instances.files import write_atomically
 from milp_lth.constructions.assignment import ASSIGNMENTS
-from milp_lth.constructions.registry import CONSTRUCTIONS
+from milp_lth.constructions.registry import drawn_class
 from milp_lth.networks.forms import read_form
 from milp_lth.networks.row import LINEAR, RELU, Row
 from milp_lth.networks.walked import Walked, walk
-from milp_lth.source import Source
+from milp_lth.source import SOURCE_NUMBERS, Source
 from milp_lth.ticket import Ticket, TicketSettings
 
 FORMAT = "milp_lth ticket/1"
@@ -64,6 +64,7 @@ def ticket_stated(settings: TicketSettings, dtype: torch.dtype) -> dict[str, Any
         "construction": settings.source.construction,
         "distribution": settings.source.distribution,
         "width": settings.source.width,
+        **settings.source.numbers(),
         "assignment": settings.assignment,
         "input_range": list(settings.input_range),
         **settings.body.stated(),
@@ -139,6 +140,7 @@ def read_settings(
         width=tuple(width) if isinstance(width, list) else width,
         construction=stated["construction"],
         distribution=stated["distribution"],
+        **{name: stated[name] for name in SOURCE_NUMBERS if name in stated},
     )
     body = _read_row(stated["steps"]) if "steps" in stated else _walk(stated, tensors, module)
     if stated["assignment"] not in ASSIGNMENTS or stated["dtype"] not in _DTYPES:
@@ -147,10 +149,16 @@ def read_settings(
     for k, fields in enumerate(stated["layers"]):
         prefix = f"{k}."
         arrays = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-        layers.append(CONSTRUCTIONS[source.construction].drawn.read(source, k, fields, arrays))
+        layers.append(drawn_class(source.construction, k).read(source, k, fields, arrays))
     places = len(body.places) if isinstance(body, Walked) else body.steps.count(LINEAR)
     if not layers or places != len(layers):
         raise ValueError("its steps and layers do not fit")
+    copies = [1, *(drawn.copies for drawn in layers)]
+    taken = [
+        c * (drawn.num_inputs - drawn.has_bias) for c, drawn in zip(copies, layers, strict=False)
+    ]
+    if taken != [drawn.fan_in for drawn in layers] or copies[-1] != 1:
+        raise ValueError("its layers make other copies than the next ones take")
     low, high = (float(end) for end in stated["input_range"])
     settings = TicketSettings(source, stated["assignment"], (low, high), body, tuple(layers))
     return settings, _DTYPES[stated["dtype"]]
@@ -172,7 +180,8 @@ def _walk(stated: dict[str, Any], tensors: dict[str, Any], module: nn.Module | N
     dense = {name.removeprefix(_DENSE): t for name, t in tensors.items() if name.startswith(_DENSE)}
     for layer, fields in zip(layers, stated["layers"], strict=False):
         rows, inputs, bias = (fields[name] for name in ("num_outputs", "num_inputs", "has_bias"))
-        mine = layer.weight.shape, layer.bias is not None, layer.form
+        made = len(layer.weight) * fields.get("copies", 1), layer.weight.shape[1]
+        mine = made, layer.bias is not None, layer.form
         if mine != ((rows, inputs - bias), bias, read_form(fields.get("form"))):
             raise ValueError(
                 f"it is no ticket of such a {type(module).__name__}: {layer.name!r} is another"

@@ -90,11 +90,25 @@ REGISTRY: dict[str, Entry] = {
         "Gurobi with its own settings, for comparison; its claims are shown, not believed",
         parameters={"tuned": False},
     ),
+    "nearest": Entry(
+        "solvers.exact.nearest:Nearest",
+        "numba",
+        True,
+        "the one candidate that comes closest; subsets of size 1 among any number",
+        batched=True,
+    ),
     "greedy": Entry(
         "solvers.heuristic.greedy:Greedy",
         "torch",
         False,
         "best-improvement greedy in batches, CPU or GPU; proves nothing",
+        batched=True,
+    ),
+    "golden-ratio": Entry(
+        "solvers.heuristic.golden_ratio:GoldenRatio",
+        "numba",
+        False,
+        "one pass in linear time with a guaranteed error; closest with candidates of all sizes",
         batched=True,
     ),
     "swaps": Entry(
@@ -137,6 +151,13 @@ REGISTRY: dict[str, Entry] = {
         "torch",
         False,
         "tabu search over flips and exchanges",
+        batched=True,
+    ),
+    "perturbed": Entry(
+        "solvers.exact.perturbed:Perturbed",
+        "numba",
+        True,
+        "perturbed subset sums: all subsets of up to 24 candidates; exact to the last bit",
         batched=True,
     ),
     # coupled programs

@@ -10,6 +10,8 @@ from solvers.solver import OnEvent, Proposal, Solver
 
 PREFERRED = (
     "mitm",
+    "perturbed",
+    "nearest",
     "budget",
     "unit-sets",
     "shared-units",

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     Shown = WeightExplained | NeuronExplained | LayerExplained
 
 _LIKE_RUN = (
-    "target", "data", "construction", "width", "assignment", "input_range", "module", "products",
-    "input_shape", "normalise", "time_limit", "seed",
+    "target", "data", "construction", "distribution", "bits", "density", "perturbation", "redraws",
+    "target_bits", "width", "assignment", "input_range", "module", "products", "input_shape",
+    "normalise", "time_limit", "seed",
 )  # fmt: skip
 _OF_A_RUN = ({*_LIKE_RUN} - {"module"}) | {"objective", "tolerance", "size"}
 

@@ -35,6 +35,15 @@ def figure_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
             f"{figures['seconds']['solve']:.2f} / {figures['seconds']['total']:.2f}",
         ),
     ]
+    if "redrawn" in figures:
+        again = figures["redrawn"]
+        rows.append(
+            (
+                "drawn again",
+                f"{again['rows']:,} weights, {again['draws']:,} draws: the random "
+                "network depends on the target",
+            )
+        )
     left = [one for one in figures.get("left_dense", ()) if not one["elementwise"]]
     if left:
         what = ", ".join(f"{one['name'] or 'itself'} ({one['kind']})" for one in left)

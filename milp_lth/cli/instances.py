@@ -87,7 +87,7 @@ def show(name: str, as_json: bool) -> None:
 @click.option("--rows", type=int, default=20, show_default=True, metavar="B")
 @click.option("--candidates", type=int, default=21, show_default=True, metavar="N")
 @click.option("--seed", type=int, default=0, show_default=True, help="Determines every number.")
-@objective_options()
+@objective_options(default="closest")
 @click.option("--out", type=click.Path(), required=True, metavar="FILE.npz|FILE.json")
 @as_json
 def generate(

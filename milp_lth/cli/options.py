@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 import click
 
+from milp_lth.constructions.registry import CONSTRUCTIONS
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 as_json = click.option(
@@ -116,8 +118,67 @@ def coupling_options(function: F) -> F:
     return function
 
 
-def objective_options(*coupled: str) -> Callable[[F], F]:
-    """Add --objective, with `coupled` among its choices, --tolerance and --size."""
+def construction_options(function: F) -> F:
+    """Add --construction, and what belongs to single constructions."""
+    for option in (
+        click.option(
+            "--target-bits",
+            type=int,
+            metavar="B",
+            help="Round the target's weights to so many bits beforehand. [default: none; 6 for "
+            "quantised]",
+        ),
+        click.option(
+            "--redraws",
+            type=int,
+            default=0,
+            show_default=True,
+            metavar="N",
+            help="How often the candidates of a weight that is out of tolerance are drawn again; "
+            "above 0 the random network depends on the target.",
+        ),
+        click.option(
+            "--perturbation",
+            type=float,
+            metavar="E",
+            help="perturbed: how far a kept weight may move, in units of the scale. "
+            "[default: 1/64]",
+        ),
+        click.option(
+            "--density",
+            type=float,
+            metavar="P",
+            help="pre-masked, frozen: the share of the second matrix that is free. [default: 0.5; "
+            "frozen: 0.95]",
+        ),
+        click.option(
+            "--bits", type=int, metavar="B", help="binary: binary places of a weight. [default: 8]"
+        ),
+        click.option(
+            "--distribution",
+            metavar="NAME",
+            default="",
+            help="Of the random weights: uniform, normal, hyperbolic, signed-constant, binary, or "
+            "quantised-K, K bits. [default: what belongs to the construction, mostly uniform]",
+        ),
+        click.option(
+            "--construction",
+            type=click.Choice(list(CONSTRUCTIONS)),
+            default="two-layer",
+            show_default=True,
+            metavar="NAME",
+            help=f"How the random network is built: {', '.join(CONSTRUCTIONS)}.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def objective_options(*coupled: str, default: str | None = None) -> Callable[[F], F]:
+    """Add --objective, with `coupled` among its choices, --tolerance and --size.
+
+    Without a `default` the construction says what is asked where nothing else is.
+    """
 
     def add(function: F) -> F:
         for option in (
@@ -133,11 +194,14 @@ def objective_options(*coupled: str) -> Callable[[F], F]:
             click.option(
                 "--objective",
                 type=click.Choice(["closest", "sparsest", "fixed-size", *coupled]),
-                default="closest",
+                default=default,
                 show_default=True,
+                callback=lambda context, parameter, value: value or "",
                 help="Least error; fewest kept within the tolerance; least error with SIZE kept"
                 + _MEANINGS * bool(coupled)
-                + ".",
+                + "."
+                + " [default: what belongs to the construction, mostly closest]"
+                * (default is None),
             ),
         ):
             function = option(function)

@@ -50,6 +50,60 @@ def pensia2020(weights: str, data: str, seeds: int, out: Path, as_json: bool) ->
     return OK if all(row["verified"] is not False for row in rows) else UNVERIFIED
 
 
+@command.command(name="constructions")
+@click.option("--target", default="digits-mlp", show_default=True, help="As for milp-lth run.")
+@click.option("--data", help="What a target from a file is judged by, as for milp-lth run.")
+@click.option("--seeds", type=int, default=3, show_default=True, help="Seeds of every width.")
+@click.option(
+    "--names",
+    metavar="NAME[,NAME…]",
+    help="The constructions. [default: all]",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs/constructions"),
+    show_default=True,
+    metavar="DIR",
+    help="A run folder a construction, and index.html; what is there already is not done again.",
+)
+@as_json
+def constructions(
+    target: str, data: str | None, seeds: int, names: str | None, out: Path, as_json: bool
+) -> int:
+    """Take one target through every construction of the theory.
+
+    What each needs and what it reaches, as a table, and error against the size of the random
+    network, as a picture. An interrupted command is continued by giving it again.
+    """
+    from milp_lth.cli.main import OK, UNVERIFIED
+    from milp_lth.cli.progress import Progress
+    from milp_lth.reproduce.constructions import BRIEFLY, COLUMNS, Constructions, cells, slope
+    from milp_lth.reproduce.constructions_page import write_page
+
+    chosen = () if names is None else tuple(names.split(","))
+    asked = Constructions(target, data, out, num_seeds=seeds, names=chosen)
+    with Progress("tickets", quiet=as_json) as progress:
+        rows = asked.measure(progress)
+    page = write_page(asked, rows)
+    if as_json:
+        curves = [
+            {"construction": name, "slope": slope(curve), "points": curve}
+            for name, curve in asked.curves()
+        ]
+        print_json({"rows": rows, "curves": curves, "out": str(out)})
+    else:
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(*(COLUMNS[name] for name in BRIEFLY), box=None, padding=(0, 1, 0, 0))
+        for row in rows:
+            table.add_row(*cells(row, BRIEFLY))
+        Console().print(table)
+        click.echo(f"all columns, and the picture: {page}")
+    return OK if all(row["verified"] for row in rows) else UNVERIFIED
+
+
 @command.command(name="smallest-source")
 @click.option(
     "--target",

@@ -8,6 +8,7 @@ import click
 
 from milp_lth.cli.options import (
     as_json,
+    construction_options,
     coupling_options,
     distribution_options,
     network_options,
@@ -35,19 +36,12 @@ if TYPE_CHECKING:
     help="What a target from a file is judged by: digits, wine, mnist, or a folder of MNIST's "
     "IDX files.",
 )
-@click.option(
-    "--construction",
-    type=click.Choice(["two-layer", "direct", "direct-shared"]),
-    default="two-layer",
-    show_default=True,
-    help="Two random matrices per layer; or parallel random edges, each weight's own or one vector "
-    "per output.",
-)
+@construction_options
 @click.option(
     "--width",
     metavar="N[,N…]",
     help="Hidden units drawn per input, or edges per weight: one number or one per layer. "
-    "[default: 24 per half needed]",
+    "[default: what belongs to the construction, mostly 24 per half needed]",
 )
 @click.option(
     "--assignment",

@@ -2,8 +2,7 @@
 
 There is no hidden layer and no product: what a target weight may sum are raw draws, uniform
 between the smallest and the largest weight of the network. This is the setting of the experiment in
-Pensia et al. 2020 (NeurIPS, arXiv 2006.07990), section 4, where moreover one vector of candidates
-serves all weights of an output: that is ``direct-shared``, and no network of independent weights.
+Pensia et al. 2020 (NeurIPS, arXiv 2006.07990), section 4; the sums are those of Lueker 1998.
 Layers that do not stand in a row, embeddings and convolutions for instance, have weights of
 different sizes: there each layer's edges lie between ± its own largest weight.
 
@@ -29,9 +28,18 @@ from milp_lth.constructions.layout import (
     augmented,
     extremes,
 )
+from milp_lth.constructions.theorem import Theorem
 from milp_lth.network import Network
 from milp_lth.networks.forms import Lookup
 from milp_lth.source import FIRST, Source
+
+THEOREM = Theorem(
+    paper="Lueker 1998; the experiment of Pensia et al. 2020",
+    assumes="the draws' distribution contains a uniform one around the weights",
+    width="C log(dl/ε) edges for every weight",
+    depth="l",
+    promises="every weight within ε; no hidden units, and parallel edges",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +51,16 @@ class ParallelEdges(DrawnLayer):
     """What the edges are drawn between."""
     shared: bool
     """Whether the weights of one output share their candidates."""
+
+    @property
+    def has_halves(self) -> bool:
+        """False: an edge serves inputs of both signs."""
+        return False
+
+    @property
+    def depth(self) -> int:
+        """One."""
+        return 1
 
     @property
     def mask_shape(self) -> tuple[int, int]:
@@ -101,8 +119,6 @@ class PrunedEdges(PrunedLayer):
         What an embedding, whose inputs are indices, returns.
     """
 
-    has_halves = False
-
     def __init__(
         self,
         drawn: ParallelEdges,
@@ -110,12 +126,8 @@ class PrunedEdges(PrunedLayer):
         edges: FloatArray | None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        super().__init__()
+        super().__init__(drawn)
         self.dtype = dtype
-        self.num_inputs = drawn.num_inputs
-        self.has_bias = drawn.has_bias
-        self.form = drawn.form
-        self.index = drawn.index
         self.num_hidden = max(drawn.num_inputs, drawn.num_outputs)
         v = torch.empty(0) if edges is None else torch.from_numpy(edges)
         self.v = nn.Parameter(v, requires_grad=False)
@@ -169,13 +181,21 @@ class Direct(Layout):
         weights = self.drawn.num_inputs if self.drawn.shared else 1
         return replace(self.drawn.recipe(), rows_in_group=weights)
 
-    def scatter(self, half: Half, mask: BoolArray, layer_mask: BoolArray) -> None:
+    def scatter(
+        self, half: Half, mask: BoolArray, layer_mask: BoolArray, first_output: int = 0
+    ) -> None:
         """Write the answer to all rows, shape (rows, width), into the mask."""
         layer_mask[:] = mask.reshape(layer_mask.shape)
 
 
 def direct(
-    source: Source, index: int, network: Network, *, width: int, nonnegative: bool, shared: bool
+    source: Source,
+    index: int,
+    network: Network,
+    *,
+    width: int,
+    nonnegative: bool,
+    shared: bool = False,
 ) -> Direct:
     """Draw the edges for one target layer.
 

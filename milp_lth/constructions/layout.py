@@ -1,5 +1,6 @@
 """What every construction offers: a layer drawn at random, and where a target's weights lie."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
@@ -52,25 +53,40 @@ class PrunedLayer(nn.Module):
     form: Form
     index: int
     """Which layer of the target it stands for."""
+    copies: int
+    """How often each output of the target is made."""
     numbers: dict[str, Any]
     """Numbers that the target's layer has, such as `in_features`: it has them, too."""
     v: torch.Tensor
     v_mask: torch.Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, drawn: "DrawnLayer") -> None:
         super().__init__()
+        self.num_inputs = drawn.num_inputs
+        self.has_bias = drawn.has_bias
+        self.has_halves = drawn.has_halves
+        self.form = drawn.form
+        self.index = drawn.index
+        self.copies = drawn.copies
         self.numbers = {}
 
     def half_weights(self, sign: int) -> torch.Tensor:
         """Return what the edges for one sign sum to: shape (num_outputs, num_inputs), float64."""
         raise NotImplementedError
 
+    def folded(self, sign: int) -> torch.Tensor:
+        """Return the matrix that stands for the layer where it has no hidden units, float64.
+
+        Its columns are the layer's own inputs: copies of an input have columns of their own.
+        """
+        return self.half_weights(sign)
+
     def kept(self) -> tuple[torch.Tensor, int]:
-        """Return which units of U, if there are any, are kept, and how many entries of V."""
+        """Return which edges in front of V, if there are any, are kept, and how many of V."""
         raise NotImplementedError
 
     def connected(self) -> torch.Tensor:
-        """Return which inputs reach which outputs, shape (num_outputs, num_inputs)."""
+        """Return which of the layer's own inputs reach which outputs, shape (outputs, inputs)."""
         raise NotImplementedError
 
     def alive(self, inputs: torch.Tensor, outputs: torch.Tensor) -> tuple[torch.Tensor, int]:
@@ -95,6 +111,8 @@ class DrawnLayer:
     """Whether the other inputs are known to be ≥ 0."""
     form: Form = field(default=DENSE, kw_only=True)
     """How its matrices meet their inputs; `num_outputs` are the rows that this takes."""
+    copies: int = field(default=1, kw_only=True)
+    """How often each output of the target is made; `num_outputs` counts all of them."""
 
     @property
     def has_halves(self) -> bool:
@@ -104,9 +122,25 @@ class DrawnLayer:
     @property
     def num_weights(self) -> int:
         """Weights of the target, biases included: a bias is one, in however many rows."""
-        return self.num_outputs * (self.num_inputs - self.has_bias) + (
-            self.num_outputs // self.form.taps * self.has_bias
+        num_rows = self.num_outputs // self.copies
+        return num_rows * (self.num_inputs - self.has_bias) + (
+            num_rows // self.form.taps * self.has_bias
         )
+
+    @property
+    def fan_in(self) -> int:
+        """Inputs that the layer has of its own, without the constant ones: copies are counted."""
+        return self.num_inputs - self.has_bias
+
+    @property
+    def num_constants(self) -> int:
+        """Inputs that are always 1."""
+        return int(self.has_bias)
+
+    @property
+    def depth(self) -> int:
+        """Random matrices that stand one after the other for one of the target's."""
+        raise NotImplementedError
 
     @property
     def mask_shape(self) -> tuple[int, int]:
@@ -134,7 +168,10 @@ class DrawnLayer:
     def stated(self) -> dict[str, Any]:
         """Return the numbers that describe it, as they are written to a file."""
         form = {} if self.form == DENSE else {"form": self.form.stated()}
-        return {name: getattr(self, name) for name in self._numbers()} | form
+        numbers = {name: getattr(self, name) for name in self._numbers()}
+        if self.copies == 1:
+            del numbers["copies"]
+        return numbers | form
 
     def arrays(self) -> dict[str, Any]:
         """Return the arrays that describe it, as they are written to a file."""
@@ -149,9 +186,12 @@ class DrawnLayer:
         KeyError, TypeError, ValueError
             When they do not describe one.
         """
+        stated = {"copies": 1} | stated
         numbers = {name: kind(stated[name]) for name, kind in cls._numbers().items()}
         form = read_form(stated.get("form"))
-        if numbers["num_outputs"] % (form.taps * form.groups):
+        if numbers["copies"] < 1 or numbers["num_outputs"] % (
+            form.taps * form.groups * numbers["copies"]
+        ):
             raise ValueError("its rows are no whole number of kernels for every group")
         return cls(
             source=source, index=index, form=form, **numbers, **cls._checked(arrays, numbers)
@@ -202,9 +242,23 @@ class Layout:
         shape = last - first, *half.units.shape
         return recipe.draw((last - first) * half.num_inputs).reshape(shape)
 
-    def scatter(self, half: Half, mask: BoolArray, layer_mask: BoolArray) -> None:
-        """Write the answer to a half's rows, shape (rows, n), into the layer's mask."""
+    def scatter(
+        self, half: Half, mask: BoolArray, layer_mask: BoolArray, first_output: int = 0
+    ) -> None:
+        """Write the answer to a half's rows, shape (rows, n), into the layer's mask.
+
+        Both may be of some outputs alone, from `first_output` on.
+        """
         raise NotImplementedError
+
+    def answered(self, masks: Sequence[tuple[Half, BoolArray]]) -> DrawnLayer:
+        """Return what the pruned layer is drawn from, once the answers of all halves are known."""
+        return self.drawn
+
+    def available(self, half: Half, start: int, stop: int) -> BoolArray | None:
+        """Return which candidates the rows from `start` to before `stop` may use; None: all."""
+        usable = half.units >= 0
+        return None if usable.all() else usable[np.arange(start, stop) % half.num_inputs]
 
     def targets(self, half: Half, first: int = 0, last: int | None = None) -> FloatArray:
         """Return what a half approximates of the outputs `first` to before `last`, row by row."""
@@ -217,8 +271,7 @@ class Layout:
         first, last = start // half.num_inputs, (stop - 1) // half.num_inputs + 1
         offset = first * half.num_inputs
         targets = self.targets(half, first, last)[start - offset : stop - offset]
-        usable = half.units >= 0
-        available = None if usable.all() else usable[np.arange(start, stop) % half.num_inputs]
+        available = self.available(half, start, stop)
         return SubsetSum.drawn(self.recipe(half).beginning(start), targets, objective, available)
 
 

@@ -9,20 +9,34 @@ Pensia, Rajput, Nagle, Vishwakarma, Papailiopoulos, "Optimal Lottery Tickets via
 Logarithmic Over-Parameterization is Sufficient", NeurIPS 2020, arXiv 2006.07990.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from instances.arrays import BoolArray, IntArray
-from instances.philox import UNIT_FACTOR, Stream
+from instances.arrays import BoolArray, FloatArray, IntArray
+from instances.distributions import Distribution
+from instances.objectives import Objective
+from instances.philox import Stream
 from instances.recipe import Recipe
+from instances.subset_sum import SubsetSum
 from milp_lth.constructions.assignment import assign
 from milp_lth.constructions.layout import Half, Layout, augmented
+from milp_lth.constructions.theorem import Theorem
 from milp_lth.constructions.two_matrices import TwoMatrices
 from milp_lth.network import Network
-from milp_lth.source import SECOND, Source
+from milp_lth.source import REDRAWN, SECOND, Source
+
+THEOREM = Theorem(
+    paper="Pensia et al. 2020",
+    assumes="spectral norms ≤ 1, ‖x‖ ≤ 1, no biases; draws uniform or a mixture with that",
+    width="C d log(dl / min{ε, δ})",
+    depth="2l",
+    promises="every such target at once, to within ε, with probability 1 − δ",
+)
+
+T = TypeVar("T", bound="TwoLayer")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,12 +49,12 @@ class TwoLayer(Layout):
         """Return the positive half and, unless the inputs are known to be ≥ 0, the negative one."""
         u, drawn = self.drawn.u(), self.drawn
         if not drawn.form.activated:
-            return (Half(0, _grouped(drawn.input_of, u != 0, drawn.num_inputs)),)
-        positive = Half(1, _grouped(drawn.input_of, u > 0, drawn.num_inputs))
+            return (Half(0, grouped(drawn.input_of, u != 0, drawn.num_inputs)),)
+        positive = Half(1, grouped(drawn.input_of, u > 0, drawn.num_inputs))
         if not drawn.has_halves:
             return (positive,)
         signed = drawn.num_inputs - drawn.has_bias
-        return positive, Half(-1, _grouped(drawn.input_of, u < 0, drawn.num_inputs)[:signed])
+        return positive, Half(-1, grouped(drawn.input_of, u < 0, drawn.num_inputs)[:signed])
 
     def recipe(self, half: Half) -> Recipe:
         """Return how the products of U and V are drawn: V, multiplied by what U has."""
@@ -50,11 +64,35 @@ class TwoLayer(Layout):
             stride=drawn.num_units,
             columns=half.units,
             rows_in_group=half.num_inputs,
-            unit=UNIT_FACTOR,
+            unit=Distribution(drawn.source.distribution).factor_unit,
+            distribution=drawn.source.distribution,
             factors=np.where(usable, drawn.scale * drawn.u()[half.units], 0.0),
         )
 
-    def scatter(self, half: Half, mask: BoolArray, layer_mask: BoolArray) -> None:
+    def redrawn(self, half: Half, rows: IntArray, attempt: int) -> FloatArray:
+        """Return the candidates that rows of a half have in their `attempt`, from 1 on."""
+        recipe = self.recipe(half)
+        recipe = replace(recipe, stream=recipe.stream._replace(matrix=REDRAWN + attempt))
+        return np.concatenate([recipe.beginning(row).draw(1) for row in rows.tolist()])
+
+    def instance(self, half: Half, objective: Objective, start: int, stop: int) -> SubsetSum:
+        """State the problems of the rows from `start` to before `stop`."""
+        stated = super().instance(half, objective, start, stop)
+        if self.drawn.attempts is None:
+            return stated
+        served = half.num_inputs
+        attempts = self.drawn.attempts[int(half.sign < 0), :, :served].reshape(-1)[start:stop]
+        if not attempts.any():
+            return stated
+        coefficients = stated.coefficients.copy()
+        for attempt in np.unique(attempts[attempts > 0]).tolist():
+            rows = np.flatnonzero(attempts == attempt)
+            coefficients[rows] = self.redrawn(half, start + rows, attempt)
+        return SubsetSum(coefficients, stated.targets, objective, stated.available)
+
+    def scatter(
+        self, half: Half, mask: BoolArray, layer_mask: BoolArray, first_output: int = 0
+    ) -> None:
         """Write the answer to a half's rows, shape (rows, n), into the mask of V."""
         usable = half.units >= 0
         kept = mask.reshape(len(layer_mask), *half.units.shape)
@@ -77,31 +115,85 @@ def two_layer(
     ValueError
         When the assignment is unknown or the weights are beyond what can be scaled.
     """
+    options = {"width": width, "nonnegative": nonnegative, "assignment": assignment}
+    return laid_out(TwoLayer, TwoMatrices, source, index, network, options)
+
+
+def laid_out(
+    kind: type[T],
+    matrices: type[TwoMatrices],
+    source: Source,
+    index: int,
+    network: Network,
+    options: dict[str, Any],
+    **own: Any,
+) -> T:
+    """Lay out the source for one target layer, as a `kind` of layout drawn from such `matrices`.
+
+    `options` are those of `two_layer`, which says what it refuses; `own` the fields that these
+    matrices have beside.
+    """
     layer = network.layers[index]
     weight = augmented(layer)
+    fields = matrices_for(source, index, network, weight, **options)
+    return kind(matrices(**fields, **own), layer.name, weight)
+
+
+def matrices_for(
+    source: Source,
+    index: int,
+    network: Network,
+    weight: NDArray[Any],
+    *,
+    width: int,
+    nonnegative: bool,
+    assignment: str,
+    scale: float | None = None,
+) -> dict[str, Any]:
+    """Return the fields of the `TwoMatrices` that stand for a layer with these weights.
+
+    Raises
+    ------
+    ValueError
+        When the assignment is unknown or the weights are beyond what can be scaled.
+    """
+    layer = network.layers[index]
     num_inputs = weight.shape[1]
     signed = np.full(num_inputs, not nonnegative)
     if layer.bias is not None:
         signed[-1] = False
-    drawn = TwoMatrices(
-        source=source,
-        index=index,
-        num_inputs=num_inputs,
-        num_outputs=len(weight),
-        width=width,
-        scale=scale_for(weight),
-        has_bias=layer.bias is not None,
-        nonnegative=nonnegative,
-        input_of=assign(
+    if scale is None:
+        scale = scale_for(weight, reach(source.distribution, width))
+    return {
+        "source": source,
+        "index": index,
+        "num_inputs": num_inputs,
+        "num_outputs": len(weight),
+        "width": width,
+        "scale": scale,
+        "has_bias": layer.bias is not None,
+        "nonnegative": nonnegative,
+        "input_of": assign(
             source, index, signed, width, assignment if layer.form.activated else "block"
         ),
-        form=layer.form,
-    )
-    return TwoLayer(drawn, layer.name, weight)
+        "form": layer.form,
+    }
 
 
-def scale_for(weight: NDArray[Any]) -> float:
-    """Return the smallest power of two s with max|weight| / s ≤ 1/4; 1 where all weights are 0.
+def reach(distribution: str, width: int) -> float:
+    """Return how large a weight may be beside the scale: a power of two.
+
+    Draws of many sizes reach a quarter of it from few candidates on. Draws of one size alone are
+    counted, not chosen: the more there are, the smaller they may be.
+    """
+    largest = Distribution(distribution).largest
+    if distribution not in ("binary", "signed-constant"):
+        return 0.25
+    return float(2.0 ** np.floor(np.log2(max(0.25, width * largest**2 / 8))))
+
+
+def scale_for(weight: NDArray[Any], reach: float = 0.25) -> float:
+    """Return the smallest power of two s with max|weight| / s ≤ `reach`; 1 where all are 0.
 
     Raises
     ------
@@ -113,12 +205,12 @@ def scale_for(weight: NDArray[Any]) -> float:
         return 1.0
     if largest > 2.0**110:
         raise ValueError(f"weights up to {largest:.3g} are too large: rescale the target")
-    mantissa, exponent = np.frexp(4 * largest)
+    mantissa, exponent = np.frexp(largest / reach)
     # smaller scales would leave float32's normal numbers
     return float(2.0 ** max(int(exponent) - (mantissa == 0.5), -100))
 
 
-def _grouped(input_of: IntArray, serves: BoolArray, num_inputs: int) -> IntArray:
+def grouped(input_of: IntArray, serves: BoolArray, num_inputs: int) -> IntArray:
     """List for each input the units that serve it, in ascending order, padded with −1."""
     units = np.flatnonzero(serves & (input_of >= 0))
     units = units[np.argsort(input_of[units], kind="stable")]

@@ -1,16 +1,17 @@
 """The two random matrices that stand for one target layer, and the module they make under masks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from instances.arrays import BoolArray, FloatArray, IntArray
 from milp_lth.constructions.layout import DrawnLayer, PrunedLayer
 from milp_lth.networks.forms import Lookup
-from milp_lth.source import FIRST, SECOND
+from milp_lth.source import FIRST, REDRAWN, SECOND
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,11 +25,19 @@ class TwoMatrices(DrawnLayer):
     """The power of two that V is drawn with."""
     input_of: IntArray
     """Shape (num_units,): the input each hidden unit keeps, −1 where it keeps none."""
+    attempts: IntArray | None = field(default=None, kw_only=True)
+    """Shape (2, num_outputs, num_inputs): how often the entries of V for inputs above and below 0
+    were drawn again; None: never."""
 
     @property
     def num_units(self) -> int:
         """Hidden units drawn."""
         return self.width * self.num_inputs
+
+    @property
+    def depth(self) -> int:
+        """Two: U and V."""
+        return 2
 
     @property
     def mask_shape(self) -> tuple[int, int]:
@@ -46,7 +55,21 @@ class TwoMatrices(DrawnLayer):
         """Return the rows of V from output `first` to before `stop`, shape (rows, num_units)."""
         outputs = np.arange(self.num_outputs)[first:stop, None]
         units = np.arange(self.num_units)
-        return self.scale * self.source.draw(self.index, SECOND, self.num_units, outputs, units)
+        v = self.scale * self.source.draw(self.index, SECOND, self.num_units, outputs, units)
+        if self.attempts is not None:
+            attempts = self.of_units(self.attempts)[first:stop]
+            for attempt in np.unique(attempts[attempts > 0]).tolist():
+                j, h = np.nonzero(attempts == attempt)
+                drawn = self.source.draw(
+                    self.index, REDRAWN + attempt, self.num_units, outputs[j, 0], h
+                )
+                v[j, h] = self.scale * drawn
+        return v
+
+    def of_units(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Spread values of (half, output, input) over V: shape (num_outputs, num_units)."""
+        negative = (self.u() < 0).astype(np.int64)
+        return np.asarray(values[negative, :, np.maximum(self.input_of, 0)].T)
 
     def num_edges(self) -> tuple[int, int]:
         """Count the entries of both matrices, and those left when every unit keeps one input."""
@@ -63,18 +86,25 @@ class TwoMatrices(DrawnLayer):
         return TwoPrunedMatrices(self, mask, torch.tensor(self.u(), dtype=dtype), v)
 
     def arrays(self) -> dict[str, Any]:
-        """Return `input_of`."""
-        return {"input_of": self.input_of.astype(np.int32)}
+        """Return `input_of`, and `attempts` where there are any."""
+        again = {} if self.attempts is None else {"attempts": self.attempts.astype(np.uint8)}
+        return {"input_of": self.input_of.astype(np.int32)} | again
 
     @classmethod
     def _checked(cls, arrays: Any, numbers: dict[str, Any]) -> dict[str, Any]:
-        input_of = arrays["input_of"]
+        input_of, attempts = arrays["input_of"], arrays.get("attempts")
         num_units = numbers["width"] * numbers["num_inputs"]
         if input_of.shape != (num_units,) or input_of.dtype != np.int32:
             raise ValueError("the inputs its units keep do not fit the layer")
         if num_units and not -1 <= input_of.min() <= input_of.max() < numbers["num_inputs"]:
             raise ValueError("its units keep inputs that the layer does not have")
-        return {"input_of": input_of.astype(np.int64)}
+        shape = 2, numbers["num_outputs"], numbers["num_inputs"]
+        if attempts is not None and (attempts.shape != shape or attempts.dtype != np.uint8):
+            raise ValueError("what was drawn again does not fit the layer")
+        return {
+            "input_of": input_of.astype(np.int64),
+            "attempts": None if attempts is None else attempts.astype(np.int64),
+        }
 
 
 class TwoPrunedMatrices(PrunedLayer):
@@ -100,12 +130,7 @@ class TwoPrunedMatrices(PrunedLayer):
     def __init__(
         self, drawn: TwoMatrices, v_mask: BoolArray, u: torch.Tensor, v: torch.Tensor
     ) -> None:
-        super().__init__()
-        self.num_inputs = drawn.num_inputs
-        self.has_bias = drawn.has_bias
-        self.has_halves = drawn.has_halves
-        self.form = drawn.form
-        self.index = drawn.index
+        super().__init__(drawn)
         self.num_hidden = drawn.num_units
         self.u = nn.Parameter(u, requires_grad=False)
         self.v = nn.Parameter(v, requires_grad=False)

@@ -2,17 +2,26 @@
 
 from typing import Any
 
-from milp_lth.constructions.registry import CONSTRUCTIONS
-from milp_lth.constructions.two_matrices import TwoMatrices
 from milp_lth.reduction import Reduction
 
 
 def layer_facts(reduction: Reduction, place: int) -> dict[str, Any]:
-    """Return what a layer of the target is, and what it is rebuilt from, as JSON takes it."""
+    """Return what a layer of the target is, and what it is rebuilt from, as JSON takes it.
+
+    Raises
+    ------
+    ValueError
+        When its weights are more than sums of what is kept.
+    """
     layout, source = reduction.layers[place], reduction.source
+    if source.construction in ("frozen", "perturbed"):
+        raise ValueError(
+            f"explain shows weights as sums of what is kept, and in the {source.construction} "
+            "construction they are more than that: take another one"
+        )
     drawn = layout.drawn
-    has_assignment = CONSTRUCTIONS[source.construction].has_assignment
-    assignment = reduction.assignment if drawn.form.activated else "block"  # signs do not matter
+    # without a ReLU signs do not matter
+    assignment = reduction.assignment if drawn.form.activated else "block"
     return {
         "layer": {
             "name": layout.name,
@@ -29,8 +38,8 @@ def layer_facts(reduction: Reduction, place: int) -> dict[str, Any]:
             "seed": source.seed,
             "construction": source.construction,
             "width": drawn.width,
-            "assignment": assignment if has_assignment else None,
-            "scale": drawn.scale if isinstance(drawn, TwoMatrices) else None,
+            "assignment": assignment if "input_of" in drawn.arrays() else None,
+            "scale": getattr(drawn, "scale", None),
         },
         "objective": _objective(reduction),
     }

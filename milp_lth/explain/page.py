@@ -121,6 +121,12 @@ def _matrices(layout: Layout) -> TwoMatrices:
             f"--out shows hidden units, and the construction {drawn.source.construction} has "
             "none: leave it out, or take --construction two-layer"
         )
+    source = drawn.source
+    if source.distribution != "uniform" or source.numbers():
+        raise ValueError(
+            "--out draws uniform numbers again, all of them free and none twice: leave it out, or "
+            "take --construction two-layer"
+        )
     if not drawn.form.activated:
         raise ValueError(
             f"--out shows units behind a ReLU, and layer {layout.name!r} has none: leave it out"

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from instances.distributions import Distribution
 from instances.objectives import Closest
+from milp_lth.constructions.registry import theorem
 from milp_lth.edges import count_matrices
 from milp_lth.ledger import Ledger
 from milp_lth.recorded_masks import RecordedMasks
@@ -64,6 +66,7 @@ def render(run: Run, ledger: Ledger, ticket: Ticket | ShardedTicket) -> str:
     return page(
         "template.html",
         asked=_asked(run),
+        notes=_notes(run, figures),
         figures=figures,
         versions=run.stated["versions"],
         blocks=_weakest_blocks(run),
@@ -97,6 +100,8 @@ def _asked(run: Run) -> dict[str, Any]:
         "data": f"{run.data.name}, {run.data.split}, {len(run.data.x):,} inputs",
         "inputs in": f"[{run.data.input_range[0]:g}, {run.data.input_range[1]:g}]",
         "construction": settings.construction,
+        "distribution": run.reduction.source.distribution,
+        **run.reduction.source.numbers(),
         "width": ", ".join(str(layer.drawn.width) for layer in run.reduction.layers),
         "assignment": run.reduction.assignment,
         "objective": settings.objective,
@@ -105,6 +110,8 @@ def _asked(run: Run) -> dict[str, Any]:
     }
     if settings.tolerance is not None:
         asked["tolerance"] = f"{settings.tolerance:g}"
+    if settings.target_bits is not None:
+        asked["bits of the target"] = settings.target_bits
     if settings.size is not None:
         asked["size"] = settings.size
     for name in ("budget", "error_limit", "measure", "per", "calibration", "norm", "ridge"):
@@ -115,9 +122,34 @@ def _asked(run: Run) -> dict[str, Any]:
     return asked
 
 
+def _notes(run: Run, figures: dict[str, Any]) -> list[str]:
+    """Say in sentences what the construction is, and where it is no network drawn beforehand."""
+    source = run.reduction.source
+    proved = theorem(source.construction)
+    notes = [
+        f"{source.construction}: {proved.paper}. It assumes: {proved.assumes}. "
+        f"Width {proved.width}, depth {proved.depth}. It promises: {proved.promises}."
+    ]
+    if "redrawn" in figures:
+        notes.append(
+            f"The candidates of {figures['redrawn']['rows']:,} weights were drawn again, "
+            f"{figures['redrawn']['draws']:,} draws in all, since no subset of the first ones was "
+            "within the tolerance. So this is no network that was drawn beforehand: it depends on "
+            "the target."
+        )
+    if source.perturbation is not None:
+        notes.append(
+            "Kept weights of the second matrix moved, each by at most "
+            f"{source.perturbation:g} times the scale: they are no longer those drawn."
+        )
+    return notes
+
+
 def _predicted(run: Run, ledger: Ledger) -> float | None:
     """Return the median that theory predicts for the errors, where it says anything."""
-    if not isinstance(run.reduction.objective, Closest):
+    source = Distribution(run.reduction.source.distribution)
+    moving = run.reduction.source.perturbation is not None
+    if not isinstance(run.reduction.objective, Closest) or source.coarse or moving:
         return None
     with Spool() as medians:
         for chunk in ledger.chunks():

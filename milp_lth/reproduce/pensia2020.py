@@ -9,25 +9,18 @@ Pensia, Rajput, Nagle, Vishwakarma, Papailiopoulos, "Optimal Lottery Tickets via
 Logarithmic Over-Parameterization is Sufficient", NeurIPS 2020, arXiv 2006.07990.
 """
 
-import json
 import os
-import shutil
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from instances.files import write_atomically
-from milp_lth.execution import execute
 from milp_lth.ledger import Ledger
 from milp_lth.network import Network, read_network
+from milp_lth.reproduce.timed_runs import TimedRuns
 from milp_lth.reproduce.width_search import CLOSEST, SPARSEST, WidthSearch
-from milp_lth.run import Run
-from milp_lth.run_creation import create_run
 from milp_lth.run_settings import RunSettings
 from milp_lth.targets.files import load_target
-from milp_lth.verification import check_run
 from solvers.solution import Status
 
 CANDIDATES = 21
@@ -54,8 +47,6 @@ PUBLISHED: dict[str, Any] = {
 
 OnStep = Callable[[str], None]
 """Called with what begins."""
-
-_TIMES = "times.json"
 
 
 class Case(NamedTuple):
@@ -111,7 +102,8 @@ class Reproduction:
         self.folder = folder
         self.num_seeds = num_seeds
         self.network: Network = read_network(load_target(weights))
-        self._times = self._recorded_times()
+        asked = {"weights": self.base.target, "data": self.base.data}
+        self._runs = TimedRuns(folder, asked)
 
     def rows(self, on_step: OnStep = lambda what: None) -> list[dict[str, Any]]:
         """Do all runs that are not done, check them, and return the table."""
@@ -163,14 +155,10 @@ class Reproduction:
             str(value) for value in (settings.construction, settings.assignment, settings.width,
                                      settings.objective, seed) if value is not None
         )  # fmt: skip
-        folder = self.folder / name
-        if name not in self._times:
+        if name not in self._runs:
             on_step(f"{case.row}, seed {seed}")
-            self._times[name] = self._timed_run(settings, folder)
-            self._times[name]["verified"] = not check_run(folder)
-            self._record_times()
-        with Ledger(folder) as ledger:
-            figures = ledger.figures()
+        figures = self._runs.figures(name, settings)
+        with Ledger(self.folder / name) as ledger:
             beyond = proven = 0
             for chunk in ledger.chunks():
                 far = chunk.error > TOLERANCE
@@ -188,44 +176,9 @@ class Reproduction:
             "worst_error": weights["max_error"],
             "median_error": weights["median_error"],
             "optimal_share": figures["status"]["OPTIMAL"] / weights["num_rows"],
-            **self._times[name],
+            **{key: figures[key] for key in ("seconds", "core_seconds", "verified")},
             "num_weights": weights["num_rows"],
             "beyond_tolerance": beyond,
             "beyond_proven": proven,
             "run": name,
         }
-
-    def _timed_run(self, settings: RunSettings, folder: Path) -> dict[str, Any]:
-        """Carry a run to its end; return the seconds from loading to report, and of all cores."""
-        if folder.exists():
-            shutil.rmtree(folder)  # interrupted: done anew, so that its seconds are its own
-        began, used = time.perf_counter(), sum(os.times()[:4])
-        create_run(settings, folder)
-        execute(Run(folder))
-        return {
-            "seconds": time.perf_counter() - began,
-            "core_seconds": sum(os.times()[:4]) - used,
-        }
-
-    def _recorded_times(self) -> dict[str, Any]:
-        path = self.folder / _TIMES
-        if not path.exists():
-            if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
-                raise ValueError(f"{self.folder} exists and is not empty: give another --out")
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._times = {"asked": self._asked()}
-            self._record_times()
-        try:
-            times: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{path}: damaged ({error})") from error
-        if not isinstance(times, dict) or times.get("asked") != self._asked():
-            raise ValueError(f"{self.folder} holds the rows of another target: give another --out")
-        return times
-
-    def _asked(self) -> dict[str, Any]:
-        return {"weights": self.base.target, "data": self.base.data}
-
-    def _record_times(self) -> None:
-        content = json.dumps(self._times, indent=2) + "\n"
-        write_atomically(self.folder / _TIMES, content.encode())

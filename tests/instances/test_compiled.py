@@ -1,6 +1,7 @@
 """Kernels compile where no cache can be written."""
 
 import numba
+import numba.typed  # numba itself imports it on use, when njit is another function
 import pytest
 
 from instances.compiled import compiled

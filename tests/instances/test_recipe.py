@@ -15,7 +15,7 @@ STREAM = Stream(7, 2, 1)
 TABLE = np.array([[3, 0, -1], [1, -1, 2]])
 RECIPES = {
     "row by row": Recipe(STREAM, 4, np.arange(4)[None]),
-    "bells": Recipe(STREAM, 4, np.arange(4)[None], bell=True, unit=UNIT_FACTOR),
+    "bells": Recipe(STREAM, 4, np.arange(4)[None], distribution="normal", unit=UNIT_FACTOR),
     "groups that share": Recipe(STREAM, 5, np.arange(5)[None], 3, between=(-0.3, 1.7)),
     "places, some empty": Recipe(
         STREAM, 4, TABLE, 2, UNIT_FACTOR, factors=np.array([[-0.5, 2.0, 0.0], [0.25, 0.0, -1.0]])
@@ -32,7 +32,7 @@ def coefficient(recipe: Recipe, row: int, k: int) -> float:
     if recipe.columns[place, k] < 0:
         return 0.0
     counter = np.array([group * recipe.stride + recipe.columns[place, k]])
-    kind = normal if recipe.bell else uniform
+    kind = {"normal": normal, "uniform": uniform}[recipe.distribution]
     number = kind(recipe.stream, counter, unit=recipe.unit)
     if recipe.between is not None:
         number = moved(number, *recipe.between)

@@ -1,0 +1,63 @@
+"""Pictures for pages and papers, drawn by matplotlib."""
+
+import io
+from typing import Any
+
+import numpy as np
+
+from milp_lth.constructions.registry import CONSTRUCTIONS
+from milp_lth.report.style import LIMIT, plot_style
+
+_MARKERS = "osD^v<>Pp*hX"
+
+
+def error_against_size(curves: dict[str, list[dict[str, Any]]]) -> str:
+    """Draw the median error of a weight against edges drawn for it, both logarithmic.
+
+    Parameters
+    ----------
+    curves
+        By construction, in the order of widths: `width`, `source_dense`, `num_weights` and
+        `median_error` of every point.
+
+    Returns
+    -------
+    str
+        SVG; the same curves give the same bytes.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context():
+        colours = plot_style()
+        mpl.rcParams["svg.hashsalt"] = "constructions"  # the same picture, the same bytes
+        palette = (colours.kept, colours.theory, colours.limit, *colours.more)
+        figure = Figure(figsize=(9.0, 5.2))
+        axes = figure.add_subplot()
+        places = {name: k for k, name in enumerate(CONSTRUCTIONS)}
+        for name, curve in curves.items():
+            points = [p for p in curve if p["median_error"] > 0]
+            if not points:
+                continue
+            x = [p["source_dense"] / p["num_weights"] for p in points]
+            y = [p["median_error"] for p in points]
+            k = places[name]
+            axes.loglog(
+                x, y, color=palette[k % len(palette)], marker=_MARKERS[k % len(_MARKERS)],
+                linestyle="-" if k < len(palette) else "--", label=name,
+            )  # fmt: skip
+            if name == "nearest-product":
+                line = y[0] * x[0] / np.array(x)
+                axes.loglog(x, line, color=LIMIT, linewidth=0.9, linestyle=":")
+                axes.annotate("1 / edges", (x[-1], line[-1]), fontsize=9, va="top", ha="right")
+            if name == "two-layer":
+                n = np.array([p["width"] for p in points])
+                law = np.sqrt(n) * 2.0**-n
+                axes.loglog(x, y[-1] * law / law[-1], color=LIMIT, linewidth=0.9, linestyle=":")
+                axes.annotate("√n 2⁻ⁿ ", (x[0], y[-1] * law[0] / law[-1]), fontsize=9, ha="right")
+        axes.set_xlabel("edges drawn for each weight of the target")
+        axes.set_ylabel("median error of a weight")
+        figure.legend(loc="outside right upper")
+        out = io.StringIO()
+        figure.savefig(out, format="svg", metadata={"Date": None})
+        return out.getvalue()

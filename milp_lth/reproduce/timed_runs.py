@@ -1,0 +1,95 @@
+"""Runs in one folder, each carried out, timed and checked once."""
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from instances.files import write_atomically
+from milp_lth.execution import execute
+from milp_lth.ledger import Ledger
+from milp_lth.run import Run
+from milp_lth.run_creation import create_run
+from milp_lth.run_settings import RunSettings
+from milp_lth.verification import check_run
+
+_TIMES = "times.json"
+
+
+class TimedRuns:
+    """What was measured in a folder; what is there already is not done again.
+
+    Parameters
+    ----------
+    folder
+        Where the runs are.
+    asked
+        What all of them are about: a folder that was begun for something else is refused.
+
+    Raises
+    ------
+    ValueError
+        When the folder holds something else, or what it holds is damaged.
+    """
+
+    def __init__(self, folder: Path, asked: dict[str, Any]) -> None:
+        self.folder = folder
+        path = folder / _TIMES
+        if not path.exists():
+            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+                raise ValueError(f"{folder} exists and is not empty: give another --out")
+            folder.mkdir(parents=True, exist_ok=True)
+            self._times: dict[str, Any] = {"asked": asked}
+            self._record()
+        try:
+            self._times = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path}: damaged ({error})") from error
+        if not isinstance(self._times, dict) or self._times.get("asked") != asked:
+            raise ValueError(f"{folder} holds the rows of another target: give another --out")
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._times
+
+    def figures(self, name: str, settings: RunSettings) -> dict[str, Any]:
+        """Return what a run found and what it took, from loading to the report; check it, too.
+
+        Returns
+        -------
+        dict
+            Its figures as ``milp-lth run --json`` prints them, with ``seconds`` and
+            ``core_seconds`` of the whole and whether all of it was ``verified``.
+        """
+        folder = self.folder / name
+        if name not in self._times:
+            if folder.exists():
+                shutil.rmtree(folder)  # interrupted: done anew, so that its seconds are its own
+            began, used = time.perf_counter(), sum(os.times()[:4])
+            create_run(settings, folder)
+            execute(Run(folder))
+            seconds, core_seconds = time.perf_counter() - began, sum(os.times()[:4]) - used
+            self.put(
+                name,
+                {
+                    "seconds": seconds,
+                    "core_seconds": core_seconds,
+                    "verified": not check_run(folder),
+                },
+            )
+        with Ledger(folder) as ledger:
+            return ledger.figures() | dict(self._times[name])
+
+    def get(self, name: str) -> Any:
+        """Return what was measured under a name."""
+        return self._times[name]
+
+    def put(self, name: str, measured: Any) -> None:
+        """Record what was measured, durably."""
+        self._times[name] = measured
+        self._record()
+
+    def _record(self) -> None:
+        content = json.dumps(self._times, indent=2) + "\n"
+        write_atomically(self.folder / _TIMES, content.encode())
