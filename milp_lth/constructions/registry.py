@@ -6,10 +6,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from instances.objectives import Closest, FixedSize, Objective
+from milp_lth.constructions.theorem import Theorem
 
 if TYPE_CHECKING:
     from milp_lth.constructions.layout import DrawnLayer, Layout
-    from milp_lth.constructions.theorem import Theorem
 
 CANDIDATES_PER_HALF = 24
 """What a weight gets for each sign of its input where no width is asked for."""
@@ -115,7 +115,7 @@ def drawn_class(name: str, index: int) -> "type[DrawnLayer]":
     return found
 
 
-def list_constructions() -> "dict[str, Theorem]":
+def list_constructions() -> dict[str, Theorem]:
     """Say what ``--construction`` offers, and what is proved about each.
 
     Returns
@@ -131,7 +131,7 @@ def list_constructions() -> "dict[str, Theorem]":
     return {name: theorem(name) for name in CONSTRUCTIONS}
 
 
-def theorem(name: str) -> "Theorem":
+def theorem(name: str) -> Theorem:
     """Return what is proved about a construction."""
     found: Theorem = _imported(CONSTRUCTIONS[name].module).THEOREM
     return found
