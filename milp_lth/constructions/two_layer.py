@@ -75,20 +75,33 @@ class TwoLayer(Layout):
         recipe = replace(recipe, stream=recipe.stream._replace(matrix=REDRAWN + attempt))
         return np.concatenate([recipe.beginning(row).draw(1) for row in rows.tolist()])
 
+    def candidates(self, half: Half, first: int, last: int) -> FloatArray:
+        """Return what may be summed, shape (outputs first to before last, inputs, n)."""
+        drawn = super().candidates(half, first, last)
+        rows = drawn.reshape(-1, drawn.shape[-1])
+        return self._with_redraws(half, first * half.num_inputs, rows).reshape(drawn.shape)
+
     def instance(self, half: Half, objective: Objective, start: int, stop: int) -> SubsetSum:
         """State the problems of the rows from `start` to before `stop`."""
         stated = super().instance(half, objective, start, stop)
+        coefficients = self._with_redraws(half, start, stated.coefficients)
+        if coefficients is stated.coefficients:
+            return stated
+        return SubsetSum(coefficients, stated.targets, objective, stated.available)
+
+    def _with_redraws(self, half: Half, start: int, coefficients: FloatArray) -> FloatArray:
+        """Return the rows from `start` on, those that were drawn again as they were then."""
         if self.drawn.attempts is None:
-            return stated
-        served = half.num_inputs
-        attempts = self.drawn.attempts[int(half.sign < 0), :, :served].reshape(-1)[start:stop]
+            return coefficients
+        of_half = self.drawn.attempts[int(half.sign < 0), :, : half.num_inputs]
+        attempts = of_half.reshape(-1)[start : start + len(coefficients)]
         if not attempts.any():
-            return stated
-        coefficients = stated.coefficients.copy()
+            return coefficients
+        coefficients = coefficients.copy()
         for attempt in np.unique(attempts[attempts > 0]).tolist():
             rows = np.flatnonzero(attempts == attempt)
             coefficients[rows] = self.redrawn(half, start + rows, attempt)
-        return SubsetSum(coefficients, stated.targets, objective, stated.available)
+        return coefficients
 
     def scatter(
         self, half: Half, mask: BoolArray, layer_mask: BoolArray, first_output: int = 0

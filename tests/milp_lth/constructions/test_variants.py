@@ -299,6 +299,11 @@ def test_redraws_are_recorded_and_drawn_from_streams_of_their_own(tmp_path: obje
                 assert (v[j, of_it] == source.draw(k, matrix, drawn.num_units, j, of_it)).all()
                 again += attempt > 0
     assert again
+    reduction = reduce(target, source, objective=Closest(0.02))
+    for part in reduction.parts:
+        drawn = part.layer.candidates(part.half, 1, 3)
+        rows = part.instance(part.half.num_inputs, 3 * part.half.num_inputs)
+        assert (drawn.reshape(len(rows), -1) == rows.coefficients).all()
     save_ticket(ticket, f"{tmp_path}/t.safetensors")
     loaded = load_ticket(f"{tmp_path}/t.safetensors")
     assert loaded.settings.source.redraws == 40
