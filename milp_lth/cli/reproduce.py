@@ -104,6 +104,103 @@ def constructions(
     return OK if all(row["verified"] for row in rows) else UNVERIFIED
 
 
+@command.command(name="structures")
+@click.option(
+    "--data",
+    default="digits",
+    show_default=True,
+    help="digits, mnist, or a folder of MNIST's IDX files.",
+)
+@click.option(
+    "--shapes",
+    metavar="NAME[,NAME…]",
+    help="fc2, fc4, lenet5 (MNIST alone). [default: all that take the data]",
+)
+@click.option(
+    "--densities",
+    default="0.02,0.05,0.1,0.2,0.5,0.9",
+    show_default=True,
+    metavar="P[,P…]",
+    help="Shares of the weights to keep.",
+)
+@click.option("--seeds", type=int, default=3, show_default=True, help="Networks of each.")
+@click.option(
+    "--scale",
+    type=float,
+    default=1.0,
+    show_default=True,
+    metavar="S",
+    help="What the 100 published epochs are multiplied by.",
+)
+@click.option(
+    "--hidden", type=int, default=64, show_default=True, help="Units a layer; the paper's: 500."
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where scores are trained.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs/structures"),
+    show_default=True,
+    metavar="DIR",
+    help="Measurements, table.md and structures.svg; what is there is not done again.",
+)
+@as_json
+def structures(
+    data: str,
+    shapes: str | None,
+    densities: str,
+    seeds: int,
+    scale: float,
+    hidden: int,
+    device: str,
+    out: Path,
+    as_json: bool,
+) -> int:
+    """Redo the second experiment of Pensia et al. 2020: which structure degrades first.
+
+    Random networks of three structures and equal size, pruned by edge-popup. An interrupted
+    command is continued by giving it again.
+    """
+    from milp_lth.cli.main import OK
+    from milp_lth.cli.options import numbers
+    from milp_lth.cli.progress import Progress
+    from milp_lth.reproduce.structures import COLUMNS, Structures, cells, degraded
+
+    asked = Structures(
+        data,
+        out,
+        shapes=() if shapes is None else tuple(shapes.split(",")),
+        densities=numbers("densities", densities, float, "give shares to keep, as in 0.1,0.5"),
+        num_seeds=seeds,
+        scale=scale,
+        num_hidden=hidden,
+        device=device,
+    )
+    with Progress("networks", quiet=as_json) as progress:
+        rows = asked.rows(progress)
+    picture = asked.write(rows)
+    if as_json:
+        print_json({"rows": rows, "out": str(out)})
+        return OK
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*COLUMNS.values(), box=None, padding=(0, 1, 0, 0))
+    for row in rows:
+        table.add_row(*cells(row))
+    Console().print(table)
+    for sentence in degraded(rows):
+        click.echo(sentence)
+    click.echo(f"picture and table: {picture}")
+    return OK
+
+
 @command.command(name="smallest-source")
 @click.option(
     "--target",

@@ -58,6 +58,49 @@ def error_against_size(curves: dict[str, list[dict[str, Any]]]) -> str:
         axes.set_xlabel("edges drawn for each weight of the target")
         axes.set_ylabel("median error of a weight")
         figure.legend(loc="outside right upper")
-        out = io.StringIO()
-        figure.savefig(out, format="svg", metadata={"Date": None})
-        return out.getvalue()
+        return _as_svg(figure)
+
+
+def accuracy_against_kept(rows: list[dict[str, Any]]) -> str:
+    """Draw accuracy against kept weights, a panel a network and a line a structure.
+
+    Parameters
+    ----------
+    rows
+        Each with `shape`, `structure`, `kept`, `accuracy`, and `seeds`, of which every one has an
+        `accuracy` of its own.
+
+    Returns
+    -------
+    str
+        SVG; the same rows give the same bytes.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    shapes = list(dict.fromkeys(row["shape"] for row in rows))
+    with mpl.rc_context():
+        plot_style()
+        mpl.rcParams["svg.hashsalt"] = "structures"
+        figure = Figure(figsize=(3.4 * len(shapes) + 1.2, 3.4))
+        panels = figure.subplots(1, len(shapes), sharey=True, squeeze=False)[0]
+        for axes, shape in zip(panels, shapes, strict=True):
+            mine = [row for row in rows if row["shape"] == shape]
+            for k, structure in enumerate(dict.fromkeys(row["structure"] for row in mine)):
+                points = [row for row in mine if row["structure"] == structure]
+                spread = [[100 * seed["accuracy"] for seed in row["seeds"]] for row in points]
+                x = [row["kept"] for row in points]
+                axes.semilogx(x, [100 * row["accuracy"] for row in points],
+                              marker=_MARKERS[k], label=structure)  # fmt: skip
+                axes.fill_between(x, [min(s) for s in spread], [max(s) for s in spread], alpha=0.15)
+            axes.set(title=shape, xlabel="weights kept")
+        panels[0].set_ylabel("accuracy, %")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+        return _as_svg(figure)
+
+
+def _as_svg(figure: Any) -> str:
+    out = io.StringIO()
+    figure.savefig(out, format="svg", metadata={"Date": None})
+    return out.getvalue()
