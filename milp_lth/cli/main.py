@@ -22,6 +22,7 @@ COMMANDS = (
     "export",
     "compare",
     "reproduce",
+    "rivals",
     "bench",
 )
 

@@ -39,8 +39,9 @@ def weights(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prove one row of a run again, not eight; draw fewer widths."""
+    """Prove one row of a run again, not eight; draw fewer widths, and none for a report."""
     monkeypatch.setattr("milp_lth.verification.SAMPLE", 1)
+    monkeypatch.setattr("milp_lth.run.narrower_tickets", lambda *given: [])
     monkeypatch.setattr(width_search, "CURVE_WIDTHS", (4, 12))
 
 

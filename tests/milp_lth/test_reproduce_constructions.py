@@ -17,6 +17,7 @@ NAMES = "two-layer", "nearest-product", "quantised"
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Prove one row of a run again, not eight; few widths, of which the last are enough."""
     monkeypatch.setattr("milp_lth.verification.SAMPLE", 1)
+    monkeypatch.setattr("milp_lth.run.narrower_tickets", lambda *given: [])
     monkeypatch.setattr(constructions, "USUAL_WIDTHS", (8, 16, 24))
     monkeypatch.setitem(constructions.WIDTHS, "nearest-product", (64, 256, 1024))
 
