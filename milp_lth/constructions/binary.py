@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from instances.arrays import BoolArray, IntArray
+from instances.arrays import IntArray
 from instances.compiled import compilable, compiled
 from instances.distributions import Distribution
 from instances.philox import Stream
@@ -33,7 +33,7 @@ from instances.recipe import Recipe
 from milp_lth.constructions.binary_ladder import LADDER, BinaryLadder
 from milp_lth.constructions.layout import Half, Layout, augmented
 from milp_lth.constructions.theorem import Theorem
-from milp_lth.constructions.two_layer import grouped, matrices_for, scale_for
+from milp_lth.constructions.two_layer import matrices_for, scale_for, signed_halves
 from milp_lth.network import Network
 from milp_lth.source import SECOND, Source
 
@@ -56,13 +56,7 @@ class Ladder(Layout):
 
     def halves(self) -> tuple[Half, ...]:
         """Return the positive half and, unless the inputs are known to be ≥ 0, the negative one."""
-        drawn, u = self.drawn, self.drawn.u()
-        carries = drawn.powers() >= 0
-        positive = Half(1, grouped(drawn.input_of, carries & (u > 0), drawn.num_inputs))
-        if not drawn.has_halves:
-            return (positive,)
-        negative = grouped(drawn.input_of, carries & (u < 0), drawn.num_inputs)
-        return positive, Half(-1, negative[: drawn.fan_in])
+        return signed_halves(self.drawn, self.drawn.powers() >= 0)
 
     def recipe(self, half: Half) -> Recipe:
         """Return how a half's multiples of the step are drawn: V, times the powers of two."""
@@ -77,14 +71,6 @@ class Ladder(Layout):
             distribution=drawn.source.distribution,
             factors=np.where(half.units >= 0, drawn.step * carried[half.units], 0.0),
         )
-
-    def scatter(
-        self, half: Half, mask: BoolArray, layer_mask: BoolArray, first_output: int = 0
-    ) -> None:
-        """Write the answer to a half's rows, shape (rows, n), into the mask of V."""
-        usable = half.units >= 0
-        kept = mask.reshape(len(layer_mask), *half.units.shape)
-        layer_mask[:, half.units[usable]] = kept[:, usable]
 
 
 def binary(

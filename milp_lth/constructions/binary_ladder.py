@@ -11,16 +11,17 @@ import torch
 from torch import nn
 
 from instances.arrays import BoolArray, FloatArray, IntArray
-from milp_lth.constructions.layout import DrawnLayer, PrunedLayer
+from milp_lth.constructions.layout import PrunedLayer
+from milp_lth.constructions.two_matrices import HiddenUnits
 from milp_lth.networks.forms import Lookup
-from milp_lth.source import FIRST, SECOND, Source
+from milp_lth.source import SECOND, Source
 
 LADDER = 1024
 """Level m = 2, 3, … of the ladder is the matrix of this number + m."""
 
 
 @dataclass(frozen=True, eq=False)
-class BinaryLadder(DrawnLayer):
+class BinaryLadder(HiddenUnits):
     """The matrices ±1 and ±step of one layer of the source: U, the levels from 2 on, and V.
 
     All levels have as many units as the first. Only entries between units of the same input and
@@ -29,8 +30,6 @@ class BinaryLadder(DrawnLayer):
 
     step: float
     """The power of two that V's entries are, up to their sign."""
-    input_of: IntArray
-    """Shape (num_units,): the input each unit of level 1 keeps, −1 where it keeps none."""
     parents: IntArray
     """Shape (bits − 1, num_units, 2): the units one level below that a unit of level 2, 3, …
     keeps its edges to; −1: none."""
@@ -41,26 +40,9 @@ class BinaryLadder(DrawnLayer):
         return len(self.parents) + 1
 
     @property
-    def num_units(self) -> int:
-        """Hidden units drawn at each level."""
-        return self.width * self.num_inputs
-
-    @property
     def depth(self) -> int:
         """One for every binary place, and V."""
         return self.bits + 1
-
-    @property
-    def mask_shape(self) -> tuple[int, int]:
-        """Shape of the mask of V."""
-        return self.num_outputs, self.num_units
-
-    def u(self) -> FloatArray:
-        """Return the ±1 of U that each unit keeps, shape (num_units,); 0 where it keeps none."""
-        drawn = self.source.draw(
-            self.index, FIRST, self.num_inputs, np.arange(self.num_units), self.input_of
-        )
-        return np.where(self.input_of >= 0, drawn, 0.0)
 
     def edges(self) -> FloatArray:
         """Return what was drawn between units and their parents, shaped like these; 0 for none."""
@@ -132,12 +114,9 @@ class BinaryLadder(DrawnLayer):
 
     @classmethod
     def _checked(cls, arrays: Any, numbers: dict[str, Any]) -> dict[str, Any]:
-        input_of, parents = arrays["input_of"], arrays["parents"]
-        num_units = numbers["width"] * numbers["num_inputs"]
-        if input_of.shape != (num_units,) or input_of.dtype != np.int32:
-            raise ValueError("the inputs its units keep do not fit the layer")
-        if num_units and not -1 <= input_of.min() <= input_of.max() < numbers["num_inputs"]:
-            raise ValueError("its units keep inputs that the layer does not have")
+        checked = super()._checked(arrays, numbers)
+        input_of, parents = checked["input_of"], arrays["parents"]
+        num_units = len(input_of)
         if parents.shape != (len(parents), num_units, 2) or parents.dtype != np.int32:
             raise ValueError("the parents of its units do not fit the layer")
         if parents.size and not -1 <= parents.min() <= parents.max() < num_units:
@@ -157,7 +136,7 @@ class BinaryLadder(DrawnLayer):
             ):
                 raise ValueError("its units keep edges that neither pass on nor double")
             powers = _powers_above(powers, level)
-        return {"input_of": input_of.astype(np.int64), "parents": parents.astype(np.int64)}
+        return checked | {"parents": parents.astype(np.int64)}
 
 
 class PrunedLadder(PrunedLayer):

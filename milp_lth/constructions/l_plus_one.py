@@ -194,12 +194,6 @@ class RawLayer(Layout):
             factors=np.full(half.units.shape, drawn.scale),
         )
 
-    def scatter(
-        self, half: Half, mask: BoolArray, layer_mask: BoolArray, first_output: int = 0
-    ) -> None:
-        """Write the answer to all rows, shape (rows, width), into the mask."""
-        layer_mask[:, half.units] = mask.reshape(len(layer_mask), *half.units.shape)
-
 
 def l_plus_one(
     source: Source,

@@ -247,9 +247,11 @@ class Layout:
     ) -> None:
         """Write the answer to a half's rows, shape (rows, n), into the layer's mask.
 
-        Both may be of some outputs alone, from `first_output` on.
+        A half's units are columns of it. Both may be of some outputs alone, from `first_output` on.
         """
-        raise NotImplementedError
+        usable = half.units >= 0
+        kept = mask.reshape(len(layer_mask), *half.units.shape)
+        layer_mask[:, half.units[usable]] = kept[:, usable]
 
     def answered(self, masks: Sequence[tuple[Half, BoolArray]]) -> DrawnLayer:
         """Return what the pruned layer is drawn from, once the answers of all halves are known."""

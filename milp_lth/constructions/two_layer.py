@@ -24,7 +24,7 @@ from instances.subset_sum import SubsetSum
 from milp_lth.constructions.assignment import assign
 from milp_lth.constructions.layout import Half, Layout, augmented
 from milp_lth.constructions.theorem import Theorem
-from milp_lth.constructions.two_matrices import TwoMatrices
+from milp_lth.constructions.two_matrices import HiddenUnits, TwoMatrices
 from milp_lth.network import Network
 from milp_lth.source import REDRAWN, SECOND, Source
 
@@ -47,14 +47,10 @@ class TwoLayer(Layout):
 
     def halves(self) -> tuple[Half, ...]:
         """Return the positive half and, unless the inputs are known to be ≥ 0, the negative one."""
-        u, drawn = self.drawn.u(), self.drawn
+        drawn = self.drawn
         if not drawn.form.activated:
-            return (Half(0, grouped(drawn.input_of, u != 0, drawn.num_inputs)),)
-        positive = Half(1, grouped(drawn.input_of, u > 0, drawn.num_inputs))
-        if not drawn.has_halves:
-            return (positive,)
-        signed = drawn.num_inputs - drawn.has_bias
-        return positive, Half(-1, grouped(drawn.input_of, u < 0, drawn.num_inputs)[:signed])
+            return (Half(0, grouped(drawn.input_of, drawn.u() != 0, drawn.num_inputs)),)
+        return signed_halves(drawn, np.full(drawn.num_units, True))
 
     def recipe(self, half: Half) -> Recipe:
         """Return how the products of U and V are drawn: V, multiplied by what U has."""
@@ -102,14 +98,6 @@ class TwoLayer(Layout):
             rows = np.flatnonzero(attempts == attempt)
             coefficients[rows] = self.redrawn(half, start + rows, attempt)
         return coefficients
-
-    def scatter(
-        self, half: Half, mask: BoolArray, layer_mask: BoolArray, first_output: int = 0
-    ) -> None:
-        """Write the answer to a half's rows, shape (rows, n), into the mask of V."""
-        usable = half.units >= 0
-        kept = mask.reshape(len(layer_mask), *half.units.shape)
-        layer_mask[:, half.units[usable]] = kept[:, usable]
 
 
 def two_layer(
@@ -221,6 +209,16 @@ def scale_for(weight: NDArray[Any], reach: float = 0.25) -> float:
     mantissa, exponent = np.frexp(largest / reach)
     # smaller scales would leave float32's normal numbers
     return float(2.0 ** max(int(exponent) - (mantissa == 0.5), -100))
+
+
+def signed_halves(drawn: HiddenUnits, usable: BoolArray) -> tuple[Half, ...]:
+    """Return the units that serve inputs above 0 and, where there are any, those below."""
+    u = drawn.u()
+    positive = Half(1, grouped(drawn.input_of, usable & (u > 0), drawn.num_inputs))
+    if not drawn.has_halves:
+        return (positive,)
+    negative = grouped(drawn.input_of, usable & (u < 0), drawn.num_inputs)
+    return positive, Half(-1, negative[: drawn.fan_in])
 
 
 def grouped(input_of: IntArray, serves: BoolArray, num_inputs: int) -> IntArray:

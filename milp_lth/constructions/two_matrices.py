@@ -15,29 +15,19 @@ from milp_lth.source import FIRST, REDRAWN, SECOND
 
 
 @dataclass(frozen=True, eq=False)
-class TwoMatrices(DrawnLayer):
-    """U (num_units × num_inputs) and V (num_outputs × num_units) of one layer of the source.
+class HiddenUnits(DrawnLayer):
+    """A layer whose first matrix is U (num_units × num_inputs), and whose last is V.
 
     Each hidden unit keeps one entry of U at most: only those entries are ever drawn.
     """
 
-    scale: float
-    """The power of two that V is drawn with."""
     input_of: IntArray
     """Shape (num_units,): the input each hidden unit keeps, −1 where it keeps none."""
-    attempts: IntArray | None = field(default=None, kw_only=True)
-    """Shape (2, num_outputs, num_inputs): how often the entries of V for inputs above and below 0
-    were drawn again; None: never."""
 
     @property
     def num_units(self) -> int:
         """Hidden units drawn."""
         return self.width * self.num_inputs
-
-    @property
-    def depth(self) -> int:
-        """Two: U and V."""
-        return 2
 
     @property
     def mask_shape(self) -> tuple[int, int]:
@@ -50,6 +40,36 @@ class TwoMatrices(DrawnLayer):
             self.index, FIRST, self.num_inputs, np.arange(self.num_units), self.input_of
         )
         return np.where(self.input_of >= 0, drawn, 0.0)
+
+    def arrays(self) -> dict[str, Any]:
+        """Return `input_of`."""
+        return {"input_of": self.input_of.astype(np.int32)}
+
+    @classmethod
+    def _checked(cls, arrays: Any, numbers: dict[str, Any]) -> dict[str, Any]:
+        input_of = arrays["input_of"]
+        num_units = numbers["width"] * numbers["num_inputs"]
+        if input_of.shape != (num_units,) or input_of.dtype != np.int32:
+            raise ValueError("the inputs its units keep do not fit the layer")
+        if num_units and not -1 <= input_of.min() <= input_of.max() < numbers["num_inputs"]:
+            raise ValueError("its units keep inputs that the layer does not have")
+        return {"input_of": input_of.astype(np.int64)}
+
+
+@dataclass(frozen=True, eq=False)
+class TwoMatrices(HiddenUnits):
+    """U (num_units × num_inputs) and V (num_outputs × num_units) of one layer of the source."""
+
+    scale: float
+    """The power of two that V is drawn with."""
+    attempts: IntArray | None = field(default=None, kw_only=True)
+    """Shape (2, num_outputs, num_inputs): how often the entries of V for inputs above and below 0
+    were drawn again; None: never."""
+
+    @property
+    def depth(self) -> int:
+        """Two: U and V."""
+        return 2
 
     def v(self, first: int = 0, stop: int | None = None) -> FloatArray:
         """Return the rows of V from output `first` to before `stop`, shape (rows, num_units)."""
@@ -88,23 +108,16 @@ class TwoMatrices(DrawnLayer):
     def arrays(self) -> dict[str, Any]:
         """Return `input_of`, and `attempts` where there are any."""
         again = {} if self.attempts is None else {"attempts": self.attempts.astype(np.uint8)}
-        return {"input_of": self.input_of.astype(np.int32)} | again
+        return super().arrays() | again
 
     @classmethod
     def _checked(cls, arrays: Any, numbers: dict[str, Any]) -> dict[str, Any]:
-        input_of, attempts = arrays["input_of"], arrays.get("attempts")
-        num_units = numbers["width"] * numbers["num_inputs"]
-        if input_of.shape != (num_units,) or input_of.dtype != np.int32:
-            raise ValueError("the inputs its units keep do not fit the layer")
-        if num_units and not -1 <= input_of.min() <= input_of.max() < numbers["num_inputs"]:
-            raise ValueError("its units keep inputs that the layer does not have")
+        attempts = arrays.get("attempts")
         shape = 2, numbers["num_outputs"], numbers["num_inputs"]
         if attempts is not None and (attempts.shape != shape or attempts.dtype != np.uint8):
             raise ValueError("what was drawn again does not fit the layer")
-        return {
-            "input_of": input_of.astype(np.int64),
-            "attempts": None if attempts is None else attempts.astype(np.int64),
-        }
+        drawn = None if attempts is None else attempts.astype(np.int64)
+        return super()._checked(arrays, numbers) | {"attempts": drawn}
 
 
 class TwoPrunedMatrices(PrunedLayer):
