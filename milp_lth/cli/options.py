@@ -52,6 +52,29 @@ def network_options(function: F) -> F:
     return function
 
 
+def training_options(function: F) -> F:
+    """Add how long masks and networks are trained, and where."""
+    for option in (
+        click.option(
+            "--device",
+            type=click.Choice(["auto", "cpu", "cuda"]),
+            default="auto",
+            show_default=True,
+            help="Where training happens.",
+        ),
+        click.option(
+            "--scale",
+            type=float,
+            default=1.0,
+            show_default=True,
+            metavar="S",
+            help="What the epochs of published schedules are multiplied by.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
 def distribution_options(function: F) -> F:
     """Add where chunks are solved, and how large they are."""
     for option in (

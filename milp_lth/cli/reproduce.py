@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from milp_lth.cli.options import as_json, print_json
+from milp_lth.cli.options import as_json, numbers, print_json, training_options
 
 
 @click.group(name="reproduce")
@@ -124,23 +124,9 @@ def constructions(
     help="Shares of the weights to keep.",
 )
 @click.option("--seeds", type=int, default=3, show_default=True, help="Networks of each.")
-@click.option(
-    "--scale",
-    type=float,
-    default=1.0,
-    show_default=True,
-    metavar="S",
-    help="What the 100 published epochs are multiplied by.",
-)
+@training_options
 @click.option(
     "--hidden", type=int, default=64, show_default=True, help="Units a layer; the paper's: 500."
-)
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where scores are trained.",
 )
 @click.option(
     "--out",
@@ -168,7 +154,6 @@ def structures(
     command is continued by giving it again.
     """
     from milp_lth.cli.main import OK
-    from milp_lth.cli.options import numbers
     from milp_lth.cli.progress import Progress
     from milp_lth.reproduce.structures import COLUMNS, Structures, cells, degraded
 

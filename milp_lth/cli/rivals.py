@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from milp_lth.cli.options import as_json, numbers, print_json
+from milp_lth.cli.options import as_json, numbers, print_json, training_options
 
 
 @click.command(name="rivals")
@@ -30,27 +30,13 @@ from milp_lth.cli.options import as_json, numbers, print_json
     help="Shares of edges to keep, for methods that take one.",
 )
 @click.option("--seeds", type=int, default=5, show_default=True, help="Of every row.")
-@click.option(
-    "--scale",
-    type=float,
-    default=1.0,
-    show_default=True,
-    metavar="S",
-    help="What the epochs of every published schedule are multiplied by.",
-)
+@training_options
 @click.option(
     "--size",
     type=click.Choice(["small", "paper"]),
     default="small",
     show_default=True,
     help="Hidden units: 100, for CPUs; or 500, as in Pensia et al. 2020, for GPUs.",
-)
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where networks are trained.",
 )
 @click.option(
     "--out",
