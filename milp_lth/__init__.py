@@ -62,6 +62,18 @@ if TYPE_CHECKING:
     from milp_lth.reduction import Reduction as Reduction
     from milp_lth.reduction import reduce as reduce
     from milp_lth.report.style import plot_style as plot_style
+    from milp_lth.rivals.biprop import biprop as biprop
+    from milp_lth.rivals.edge_popup import edge_popup as edge_popup
+    from milp_lth.rivals.floor import magnitude as magnitude
+    from milp_lth.rivals.floor import random_pruning as random_pruning
+    from milp_lth.rivals.found import Found as Found
+    from milp_lth.rivals.mcnemar import paired_difference as paired_difference
+    from milp_lth.rivals.random_network import Shape as Shape
+    from milp_lth.rivals.random_network import random_network as random_network
+    from milp_lth.rivals.supermask import supermask as supermask
+    from milp_lth.rivals.task import Task as Task
+    from milp_lth.rivals.task import load_task as load_task
+    from milp_lth.rivals.tickets import subset_sum_ticket as subset_sum_ticket
     from milp_lth.sharded_ticket import ShardedTicket as ShardedTicket
     from milp_lth.shared_units import PrunedUnits as PrunedUnits
     from milp_lth.shared_units import prune_units as prune_units
@@ -114,6 +126,15 @@ _PLACES = {
     "milp_lth.quantising": "quantise",
     "milp_lth.reduction": "Reduction reduce",
     "milp_lth.report.style": "plot_style",
+    "milp_lth.rivals.biprop": "biprop",
+    "milp_lth.rivals.edge_popup": "edge_popup",
+    "milp_lth.rivals.floor": "magnitude random_pruning",
+    "milp_lth.rivals.found": "Found",
+    "milp_lth.rivals.mcnemar": "paired_difference",
+    "milp_lth.rivals.random_network": "Shape random_network",
+    "milp_lth.rivals.supermask": "supermask",
+    "milp_lth.rivals.task": "Task load_task",
+    "milp_lth.rivals.tickets": "subset_sum_ticket",
     "milp_lth.sharded_ticket": "ShardedTicket",
     "milp_lth.shared_units": "PrunedUnits prune_units",
     "milp_lth.source": "Source",

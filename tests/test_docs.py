@@ -30,7 +30,10 @@ NOT_RUN = {  # the beginning of the block, and why
     "milp-lth compare --instances uniform-21": "takes half a minute",
     "milp-lth instances show uniform-21\n": "verifies the library, for half a minute",
     "milp-lth reproduce constructions": "takes eight minutes",
+    "milp-lth reproduce planted": "takes minutes",
     "milp-lth reproduce smallest-source": "takes two minutes",
+    "milp-lth reproduce structures": "takes minutes",
+    "milp-lth rivals": "takes minutes",
     "ls -l runs/pensia2020/": "needs the paper's network",
 }
 

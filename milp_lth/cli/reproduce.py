@@ -155,7 +155,7 @@ def structures(
     """
     from milp_lth.cli.main import OK
     from milp_lth.cli.progress import Progress
-    from milp_lth.reproduce.structures import COLUMNS, Structures, cells, degraded
+    from milp_lth.reproduce.structures import Structures, degraded, table
 
     asked = Structures(
         data,
@@ -176,13 +176,71 @@ def structures(
     from rich.console import Console
     from rich.table import Table
 
+    head, *lines = table(rows)
+    shown = Table(box=None, padding=(0, 1, 0, 0))
+    for name in head:
+        shown.add_column(name, no_wrap=True)
+    for line in lines:
+        shown.add_row(*line)
+    Console().print(shown)
+    for sentence in degraded(rows):
+        click.echo(sentence)
+    click.echo(f"picture and table: {picture}")
+    return OK
+
+
+@command.command(name="planted")
+@click.option("--seeds", type=int, default=5, show_default=True, help="Networks of a problem.")
+@click.option(
+    "--scale",
+    type=float,
+    default=1.0,
+    show_default=True,
+    metavar="S",
+    help="What published epochs are multiplied by.",
+)
+@click.option(
+    "--time-limit",
+    type=float,
+    default=120.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds of every search by a solver.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs/planted"),
+    show_default=True,
+    metavar="DIR",
+    help="Measurements and table.md; what is there already is not done again.",
+)
+@as_json
+def planted(seeds: int, scale: float, time_limit: float, out: Path, as_json: bool) -> int:
+    """Look for tickets that are known to be there.
+
+    Small networks with a planted ticket, searched by an integer program, by flips, by edge-popup
+    and by size. An interrupted command is continued by giving it again.
+    """
+    from milp_lth.cli.main import OK
+    from milp_lth.cli.progress import Progress
+    from milp_lth.reproduce.planted import COLUMNS, Planted, cells
+
+    asked = Planted(out, num_seeds=seeds, scale=scale, time_limit=time_limit)
+    with Progress("searches", quiet=as_json) as progress:
+        rows = asked.rows(progress)
+    written = asked.write(rows)
+    if as_json:
+        print_json({"rows": rows, "out": str(out)})
+        return OK
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(*COLUMNS.values(), box=None, padding=(0, 1, 0, 0))
     for row in rows:
         table.add_row(*cells(row))
     Console().print(table)
-    for sentence in degraded(rows):
-        click.echo(sentence)
-    click.echo(f"picture and table: {picture}")
+    click.echo(f"table: {written}")
     return OK
 
 

@@ -77,6 +77,7 @@ def accuracy_against_kept(rows: list[dict[str, Any]]) -> str:
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     shapes = list(dict.fromkeys(row["shape"] for row in rows))
     with mpl.rc_context():
@@ -93,6 +94,7 @@ def accuracy_against_kept(rows: list[dict[str, Any]]) -> str:
                 axes.semilogx(x, [100 * row["accuracy"] for row in points],
                               marker=_MARKERS[k], label=structure)  # fmt: skip
                 axes.fill_between(x, [min(s) for s in spread], [max(s) for s in spread], alpha=0.15)
+            axes.xaxis.set_minor_formatter(NullFormatter())
             axes.set(title=shape, xlabel="weights kept")
         panels[0].set_ylabel("accuracy, %")
         handles, labels = panels[0].get_legend_handles_labels()

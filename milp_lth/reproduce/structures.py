@@ -29,17 +29,6 @@ DENSITIES = (0.02, 0.05, 0.1, 0.2, 0.5, 0.9)
 BEHIND = 0.05
 """A structure has degraded where its accuracy is this far below the best of all."""
 
-COLUMNS = {
-    "shape": "network",
-    "structure": "structure",
-    "density": "density",
-    "kept": "kept",
-    "source_dense": "weights",
-    "accuracy": "accuracy",
-    "seconds": "seconds",
-    "converged": "converged",
-}
-
 TABLE, PICTURE = "table.md", "structures.svg"
 
 OnProgress = Callable[[int, int], None]
@@ -155,10 +144,11 @@ class Structures:
 
     def write(self, rows: list[dict[str, Any]]) -> Path:
         """Write the table and the picture into the folder; return the picture's path."""
-        lines = [list(COLUMNS.values()), ["---"] * len(COLUMNS), *map(cells, rows)]
-        table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+        head, *lines = table(rows)
+        lines = [head, ["---"] * len(head), *lines]
+        text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
         sentences = "".join(f"\n- {sentence}" for sentence in degraded(rows))
-        write_atomically(self.runs.folder / TABLE, f"{table}{sentences}\n".encode())
+        write_atomically(self.runs.folder / TABLE, f"{text}{sentences}\n".encode())
         path = self.runs.folder / PICTURE
         write_atomically(path, accuracy_against_kept(rows).encode())
         return path
@@ -203,20 +193,27 @@ def degraded(rows: list[dict[str, Any]]) -> list[str]:
         # who never was good degraded first; then who needs the most weights to be good
         order = sorted(holds, key=lambda name: -(holds[name] or np.inf))
         needs = ", ".join(
-            f"{name} {'at none' if holds[name] is None else f'down to {holds[name]:,}'}"
+            f"{name} {'at none of them' if holds[name] is None else f'down to {holds[name]:,}'}"
             for name in order
         )
         sentences.append(
-            f"{shape}: within 5 points of the best, {100 * best:.1f} %, are by weights kept: {needs}."
+            f"{shape}: within 5 points of the best, {100 * best:.1f} %, by weights kept: {needs}."
         )
     return sentences
 
 
-def cells(row: dict[str, Any]) -> list[str]:
-    """Return a row's values as text, in the order of `COLUMNS`."""
-    shown = {name: str(row[name]) for name in COLUMNS}
-    shown |= {name: f"{row[name]:,}" for name in ("kept", "source_dense")}
-    shown["accuracy"] = f"{100 * row['accuracy']:.1f} %"
-    shown["seconds"] = f"{row['seconds']:.1f}"
-    shown["converged"] = "yes" if row["converged"] else "no"
-    return list(shown.values())
+def table(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """Return a line for every network and structure, and a column for every density.
+
+    The first line is the head, with the share of weights that is kept; accuracies with an asterisk
+    are of scores that have not converged.
+    """
+    densities = list(dict.fromkeys(row["density"] for row in rows))
+    lines = [["network", "structure", "weights", *(f"{100 * d:g} %" for d in densities)]]
+    for key in dict.fromkeys((row["shape"], row["structure"]) for row in rows):
+        mine = [row for row in rows if (row["shape"], row["structure"]) == key]
+        accuracies = [
+            f"{100 * row['accuracy']:.1f} %{'' if row['converged'] else '*'}" for row in mine
+        ]
+        lines.append([*key, f"{mine[0]['source_dense']:,}", *accuracies])
+    return lines

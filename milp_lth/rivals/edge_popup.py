@@ -57,6 +57,11 @@ def edge_popup(
     device, on_epoch
         As for `milp_lth.rivals.training.train`.
 
+    Returns
+    -------
+    Found
+        The network under the mask that was found, its weights as drawn.
+
     Raises
     ------
     ValueError

@@ -91,6 +91,11 @@ def magnitude(
     target
         What `dense` found, where that is known already; its training is counted all the same.
 
+    Returns
+    -------
+    Found
+        The trained network under its mask.
+
     Raises
     ------
     ValueError
@@ -159,6 +164,11 @@ def random_pruning(
         Share of the edges of every layer to keep: round(density · edges).
     seed
         Of the mask, too.
+
+    Returns
+    -------
+    Found
+        The network under its mask, the kept weights trained.
 
     Raises
     ------

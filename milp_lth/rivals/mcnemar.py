@@ -57,6 +57,11 @@ def paired_difference(one: BoolArray, other: BoolArray) -> Difference:
     one, other
         Whether each input was put into its class, shape (seeds, inputs).
 
+    Returns
+    -------
+    Difference
+        The difference, and the ends of its 95 % interval.
+
     Raises
     ------
     ValueError

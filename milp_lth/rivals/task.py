@@ -8,7 +8,17 @@ from milp_lth.targets.named import load_data
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Labelled data in two parts; `train` alone may be looked at while a mask is searched."""
+    """Labelled data in two parts.
+
+    Attributes
+    ----------
+    name
+        What the data are called.
+    train
+        All that may be looked at while a mask is searched.
+    test
+        What is held out: a mask is judged by it.
+    """
 
     name: str
     train: Data
@@ -33,6 +43,11 @@ def load_task(name: str) -> Task:
     ----------
     name
         As for `milp_lth.targets.named.load_data`: digits, wine, mnist, or a folder of IDX files.
+
+    Returns
+    -------
+    Task
+        Its training part and its held-out one.
 
     Raises
     ------

@@ -56,6 +56,11 @@ def subset_sum_ticket(
     target
         What `dense` found, where that is known already; its training is counted all the same.
 
+    Returns
+    -------
+    Found
+        The ticket; its masks are those of all of its random matrices.
+
     Raises
     ------
     ValueError

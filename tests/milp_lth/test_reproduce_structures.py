@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from milp_lth.cli import main as cli
-from milp_lth.reproduce.structures import COLUMNS, Point, Structures, degraded
+from milp_lth.reproduce.structures import Point, Structures, degraded, table
 
 
 def test_the_structure_with_relus_degrades_first(
@@ -17,7 +17,10 @@ def test_the_structure_with_relus_degrades_first(
                  "1", "--scale", "0.2", "--hidden", "32", "--out", str(out), "--json"]  # fmt: skip
     assert cli._run(arguments) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
-    assert all(row.keys() >= COLUMNS.keys() for row in rows)
+    assert len(rows) == 6
+    head, *lines = table(rows)
+    assert head[3:] == ["20 %", "50 %"]
+    assert [line[1] for line in lines] == ["wide", "redundant-linear", "redundant-relu"]
     by = {(row["structure"], row["density"]): row for row in rows}
     for density in (0.2, 0.5):
         of = {name: by[name, density] for name in ("wide", "redundant-linear", "redundant-relu")}

@@ -13,6 +13,7 @@ from milp_lth.constructions.registry import CONSTRUCTIONS
 from milp_lth.ledger import Ledger
 from milp_lth.network import read_network
 from milp_lth.run import Run
+from milp_lth.sharded_ticket import ShardedTicket
 from milp_lth.targets.files import save_target
 from milp_lth.verification import check_run
 
@@ -63,6 +64,23 @@ def test_a_run_of_every_construction_is_verified(
         assert shown == 0
         halves = json.loads(printed.out)["halves"]
         assert all(abs(half["ticket"]["error"]) < 0.2 for half in halves)
+
+
+@pytest.mark.parametrize("name", [n for n, entry in CONSTRUCTIONS.items() if entry.in_shards])
+def test_tickets_in_shards_are_the_same_tickets(
+    name: str, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(target, tmp_path / "whole", name) == 0
+    monkeypatch.setattr("milp_lth.run.WHOLE_EDGES", 10)
+    monkeypatch.setattr("milp_lth.shards.BLOCK_EDGES", 200)
+    assert run(target, tmp_path / "sharded", name) == 0
+    assert check_run(tmp_path / "sharded") == []
+    tickets = [Run(tmp_path / folder).load_ticket() for folder in ("whole", "sharded")]
+    assert isinstance(tickets[1], ShardedTicket)
+    assert len(tickets[1].all_blocks()) > 2
+    one, two = tickets[0].state_dict(), tickets[1].whole().state_dict()
+    assert all((one[key] == two[key]).all() for key in one)
+    assert tickets[0].edges() == tickets[1].edges()
 
 
 def test_a_tampered_movement_is_found(target: Path, tmp_path: Path) -> None:
