@@ -56,8 +56,8 @@ def find_ticket(
     calibration
         Inputs that a data-aware ticket is fitted to, as the target takes them.
     solver, time_limit
-        Who decides, and in how many seconds, see `milp_lth.solve`; None: where no objective is
-        given either, who belongs to the construction.
+        Who decides, and in how many seconds, see `milp_lth.solve`; None: who belongs to the
+        construction, or what `milp_lth.select` chooses.
     executor
         Where weights are solved: any executor of `concurrent.futures`, or of a Dask cluster,
         `milp_lth.open_cluster`; None: here. Nothing to weights that are coupled.
@@ -101,7 +101,7 @@ def find_ticket(
             reduction,
             coupled_masks(reduction, coupling, calibration, decides, time_limit=time_limit),
         )
-    if solver is None and objective is None:
+    if solver is None and reduction.objective.name == source.registered.objective.name:
         solver = source.registered.solver
     masks = solve_masks(reduction, solver, time_limit=time_limit, executor=executor)
     return assemble(reduction, masks)
