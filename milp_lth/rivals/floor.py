@@ -78,7 +78,7 @@ def magnitude(
     device: str = "cpu",
     on_epoch: OnEpoch | None = None,
 ) -> Found:
-    """Train a dense network and keep its largest |weights|: of all layers together.
+    """Train a dense network and keep its largest ``|weights|``: of all layers together.
 
     Parameters
     ----------
