@@ -26,8 +26,9 @@ docs: install
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 	@echo "docs: open docs/_build/html/index.html"
 
+# A worker a core: threads of torch's own would wait for each other.
 tests: install
-	$(BIN)/python -m pytest -q -n auto --dist worksteal --doctest-modules --ignore=tests/browser tests instances solvers milp_lth
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal --doctest-modules --ignore=tests/browser tests instances solvers milp_lth
 
 # The playground in chromium; without it, or without playwright, these are skipped and say so.
 test-browser: install

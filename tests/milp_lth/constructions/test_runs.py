@@ -66,10 +66,11 @@ def test_a_run_of_every_construction_is_verified(
         assert all(abs(half["ticket"]["error"]) < 0.2 for half in halves)
 
 
-@pytest.mark.parametrize("name", [n for n, entry in CONSTRUCTIONS.items() if entry.in_shards])
+@pytest.mark.parametrize("name", ["nearest-product", "quantised", "frozen"])
 def test_tickets_in_shards_are_the_same_tickets(
     name: str, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert CONSTRUCTIONS[name].in_shards
     assert run(target, tmp_path / "whole", name) == 0
     monkeypatch.setattr("milp_lth.run.WHOLE_EDGES", 10)
     monkeypatch.setattr("milp_lth.shards.BLOCK_EDGES", 200)
