@@ -1,6 +1,7 @@
 """Constructions that are two-layer with something changed: what each changes, and its law."""
 
 import math
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -69,6 +70,25 @@ def test_a_ticket_is_what_its_file_says_and_folds_to_what_it_computes(
     edges = ticket.edges()
     assert 0 < edges["alive"] <= edges["kept_u"] + edges["kept_v"] <= edges["source_block"]
     assert edges["source_block"] <= edges["source_dense"]
+
+
+@pytest.mark.parametrize(
+    ("name", "redraws"),
+    [*((name, 0) for name in CONSTRUCTIONS),
+     *((name, 3) for name, entry in CONSTRUCTIONS.items() if entry.redraws)],
+)  # fmt: skip
+def test_rows_that_are_sent_elsewhere_state_the_same_problems(name: str, redraws: int) -> None:
+    target = quantise(small(), 6) if name == "quantised" else small()
+    tolerance = {"two-layer": Closest(0.05), "k-subset": FixedSize(4, 0.01)}
+    source = Source(construction=name, redraws=redraws)
+    for part in reduce(target, source, objective=tolerance.get(name) if redraws else None).parts:
+        here = part.instance(7, 13)
+        there = pickle.loads(pickle.dumps(part.of_rows(7, 13))).instance(7, 13)
+        assert (here.coefficients == there.coefficients).all()
+        assert (here.targets == there.targets).all()
+        assert (here.available is None) == (there.available is None)
+        if here.available is not None:
+            assert (here.available == there.available).all()
 
 
 @pytest.mark.parametrize(
