@@ -96,7 +96,9 @@ def constructions(
         from rich.console import Console
         from rich.table import Table
 
-        table = Table(*(COLUMNS[name] for name in BRIEFLY), box=None, padding=(0, 1, 0, 0))
+        table = Table(box=None, padding=(0, 1, 0, 0))
+        for name in BRIEFLY:
+            table.add_column(COLUMNS[name], no_wrap=name == "row")
         for row in rows:
             table.add_row(*cells(row, BRIEFLY))
         Console().print(table)

@@ -56,8 +56,7 @@ COLUMNS = {
 }
 
 BRIEFLY = (
-    "row", "width", "needed_width", "depth", "per_weight", "worst_error", "agreement", "seconds",
-    "verified",
+    "row", "width", "needed_width", "depth", "per_weight", "worst_error", "agreement", "verified",
 )  # fmt: skip
 """The columns that fit a terminal."""
 
