@@ -101,7 +101,7 @@ def find_ticket(
             reduction,
             coupled_masks(reduction, coupling, calibration, decides, time_limit=time_limit),
         )
-    if solver is None and reduction.objective.name == source.registered.objective.name:
-        solver = source.registered.solver
+    if solver is None:
+        solver = source.registered.solver_for(reduction.objective.name)
     masks = solve_masks(reduction, solver, time_limit=time_limit, executor=executor)
     return assemble(reduction, masks)

@@ -167,12 +167,10 @@ class RunSettings:
 
     def make_solver(self) -> Solver:
         """Return who decides, on the device that is asked for."""
-        own = CONSTRUCTIONS[self.construction]
-        if self.solver == AUTO and own.solver and self.objective == own.objective.name:
-            return on_device(get_solver(own.solver), self.device)
-        if self.solver == AUTO:
-            return Auto(self.device)
-        return on_device(get_solver(self.solver), self.device)
+        name: str | None = self.solver
+        if name == AUTO:
+            name = CONSTRUCTIONS[self.construction].solver_for(self.objective)
+        return Auto(self.device) if name is None else on_device(get_solver(name), self.device)
 
     def chunk_rows(self, *, elsewhere: bool = False) -> int:
         """Return how many rows are solved and recorded together, here or `elsewhere`."""

@@ -53,8 +53,7 @@ class Frozen(PreMasked):
 
     def locked(self, half: Half, start: int, stop: int) -> BoolArray:
         """Return which candidates of some rows are locked in, shape (rows, n)."""
-        usable = half.units[np.arange(start, stop) % half.num_inputs] >= 0
-        return usable & self.drawn.locked(self.luck(half, start, stop))
+        return self.usable(half, start, stop) & self.drawn.locked(self.luck(half, start, stop))
 
     def targets(self, half: Half, first: int = 0, last: int | None = None) -> FloatArray:
         """Return what is left of the weights once the locked edges are taken off."""
@@ -75,4 +74,4 @@ class Frozen(PreMasked):
 
 def frozen(source: Source, index: int, network: Network, **options: Any) -> Frozen:
     """Lay out the source for one target layer, see `two_layer`."""
-    return laid_out(Frozen, FrozenMatrices, source, index, network, options, density=source.density)
+    return laid_out(Frozen, FrozenMatrices, source, index, network, options)

@@ -259,8 +259,12 @@ class Layout:
 
     def available(self, half: Half, start: int, stop: int) -> BoolArray | None:
         """Return which candidates the rows from `start` to before `stop` may use; None: all."""
-        usable = half.units >= 0
-        return None if usable.all() else usable[np.arange(start, stop) % half.num_inputs]
+        return None if (half.units >= 0).all() else self.usable(half, start, stop)
+
+    def usable(self, half: Half, start: int, stop: int) -> BoolArray:
+        """Return where some rows have a candidate at all, shape (rows, n)."""
+        found: BoolArray = (half.units >= 0)[np.arange(start, stop) % half.num_inputs]
+        return found
 
     def targets(self, half: Half, first: int = 0, last: int | None = None) -> FloatArray:
         """Return what a half approximates of the outputs `first` to before `last`, row by row."""

@@ -45,11 +45,15 @@ THEOREM = Theorem(
 class PerturbedMatrices(TwoMatrices):
     """U and V, whose kept entries of V have moved."""
 
-    perturbation: float
-    """How far an entry may move, in units of the scale."""
     movement: FloatArray
     """Shape (2, num_outputs, num_inputs): which fraction of that the entries of V use that serve
     inputs above and below 0; positive: their products grow."""
+
+    @property
+    def perturbation(self) -> float:
+        """The source's: how far an entry may move, in units of the scale."""
+        assert self.source.perturbation is not None
+        return self.source.perturbation
 
     def v(self, first: int = 0, stop: int | None = None) -> FloatArray:
         """Return the rows of V from output `first` to before `stop`, with what they moved."""
@@ -109,13 +113,4 @@ def perturbed(source: Source, index: int, network: Network, **options: Any) -> P
     """Lay out the source for one target layer, see `two_layer`."""
     num_outputs, num_inputs = augmented(network.layers[index]).shape
     unmoved = np.zeros((2, num_outputs, num_inputs))
-    return laid_out(
-        Perturbed,
-        PerturbedMatrices,
-        source,
-        index,
-        network,
-        options,
-        perturbation=source.perturbation,
-        movement=unmoved,
-    )
+    return laid_out(Perturbed, PerturbedMatrices, source, index, network, options, movement=unmoved)

@@ -38,7 +38,11 @@ _ROWS = 1 << 22  # entries of V looked at together
 class PreMaskedMatrices(TwoMatrices):
     """U and V, of which some entries of V are not there."""
 
-    density: float
+    @property
+    def density(self) -> float:
+        """The source's: the share of V that is free."""
+        assert self.source.density is not None
+        return self.source.density
 
     def luck(self, first: int = 0, stop: int | None = None) -> FloatArray:
         """Return a number in [−1, 1) for the entries of V from output `first` to before `stop`.
@@ -85,12 +89,9 @@ class PreMasked(TwoLayer):
 
     def available(self, half: Half, start: int, stop: int) -> BoolArray:
         """Return which candidates some rows may use."""
-        usable = half.units[np.arange(start, stop) % half.num_inputs] >= 0
-        return usable & self.drawn.free(self.luck(half, start, stop))
+        return self.usable(half, start, stop) & self.drawn.free(self.luck(half, start, stop))
 
 
 def pre_masked(source: Source, index: int, network: Network, **options: Any) -> PreMasked:
     """Lay out the source for one target layer, see `two_layer`."""
-    return laid_out(
-        PreMasked, PreMaskedMatrices, source, index, network, options, density=source.density
-    )
+    return laid_out(PreMasked, PreMaskedMatrices, source, index, network, options)

@@ -46,6 +46,12 @@ class Construction(NamedTuple):
     """Whether a ticket may be larger than memory."""
     redraws: bool = False
     """Whether candidates of weights that are missed may be drawn again."""
+    plain_sums: bool = True
+    """Whether a weight is the sum of what is chosen for it, and nothing else."""
+
+    def solver_for(self, objective: str) -> str | None:
+        """Return who decides about an objective, by name; None: nobody of its own."""
+        return self.solver if objective == self.objective.name else None
 
 
 CONSTRUCTIONS: Mapping[str, Construction] = MappingProxyType({
@@ -79,11 +85,11 @@ CONSTRUCTIONS: Mapping[str, Construction] = MappingProxyType({
     ),
     "frozen": Construction(
         "frozen", "frozen:FrozenMatrices", candidates=30,
-        numbers={"density": 0.95},
+        numbers={"density": 0.95}, plain_sums=False,
     ),
     "perturbed": Construction(
         "perturbed", "perturbed:PerturbedMatrices", candidates=16,
-        numbers={"perturbation": 1 / 64}, in_shards=False,
+        numbers={"perturbation": 1 / 64}, in_shards=False, plain_sums=False,
     ),
     "l-plus-one": Construction(
         "l_plus_one", "two_matrices:TwoMatrices", "l_plus_one:RawMatrix", in_shards=False

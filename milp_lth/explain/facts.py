@@ -14,7 +14,7 @@ def layer_facts(reduction: Reduction, place: int) -> dict[str, Any]:
         When its weights are more than sums of what is kept.
     """
     layout, source = reduction.layers[place], reduction.source
-    if source.construction in ("frozen", "perturbed"):
+    if not source.registered.plain_sums:
         raise ValueError(
             f"explain shows weights as sums of what is kept, and in the {source.construction} "
             "construction they are more than that: take another one"

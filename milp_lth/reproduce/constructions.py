@@ -16,11 +16,13 @@ import numpy as np
 from milp_lth.assembly import assemble
 from milp_lth.constructions.registry import CONSTRUCTIONS
 from milp_lth.evaluation import Evaluation, evaluate
+from milp_lth.network import Network
 from milp_lth.reproduce.timed_runs import TimedRuns
 from milp_lth.run import reduce_for
 from milp_lth.run_creation import load_asked
 from milp_lth.run_settings import RunSettings
 from milp_lth.solving import solve_masks
+from milp_lth.targets.data import Data
 
 AGREEMENT = 0.99
 """What is needed: this share of the inputs keeps its class, whatever the seed."""
@@ -120,6 +122,7 @@ class Constructions:
         self.names = names or tuple(CONSTRUCTIONS)
         self.num_seeds = num_seeds
         self.runs = TimedRuns(folder, {"target": target, "data": data})
+        self._loaded: dict[int | None, tuple[Network, Data]] = {}
 
     def points(self) -> list[Point]:
         """Return what the sweep measures, in order."""
@@ -172,7 +175,7 @@ class Constructions:
             self.base, construction=point.construction, width=point.width, seed=point.seed,
             objective="", distribution="", target_bits=None,
         )  # fmt: skip
-        network, data = load_asked(settings)
+        network, data = self._load(settings)
         reduction = reduce_for(settings, network, data.input_range)
         ticket = assemble(reduction, solve_masks(reduction, settings.make_solver()))
         found = evaluate(ticket, network.module(), data.x, data.y)
@@ -183,10 +186,16 @@ class Constructions:
             "seconds": time.perf_counter() - began,
         }
 
+    def _load(self, settings: RunSettings) -> tuple[Network, Data]:
+        """Return the target, rounded as a construction asks, and the data; loaded once."""
+        if settings.target_bits not in self._loaded:
+            self._loaded[settings.target_bits] = load_asked(settings)
+        return self._loaded[settings.target_bits]
+
     def _row(self, name: str) -> dict[str, Any]:
         settings = replace(self.base, construction=name, objective="", target_bits=None)
         figures = self.runs.figures(name, settings)
-        network, data = load_asked(settings)
+        network, data = self._load(settings)
         layers = reduce_for(settings, network, data.input_range).layers
         layer_errors = figures["layers"]
         return {
