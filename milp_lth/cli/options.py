@@ -52,6 +52,16 @@ def network_options(function: F) -> F:
     return function
 
 
+scale_option = click.option(
+    "--scale",
+    type=float,
+    default=1.0,
+    show_default=True,
+    metavar="S",
+    help="What the epochs of published schedules are multiplied by.",
+)
+
+
 def training_options(function: F) -> F:
     """Add how long masks and networks are trained, and where."""
     for option in (
@@ -62,14 +72,7 @@ def training_options(function: F) -> F:
             show_default=True,
             help="Where training happens.",
         ),
-        click.option(
-            "--scale",
-            type=float,
-            default=1.0,
-            show_default=True,
-            metavar="S",
-            help="What the epochs of published schedules are multiplied by.",
-        ),
+        scale_option,
     ):
         function = option(function)
     return function

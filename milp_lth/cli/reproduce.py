@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from milp_lth.cli.options import as_json, numbers, print_json, training_options
+from milp_lth.cli.options import as_json, numbers, print_json, scale_option, training_options
 
 
 @click.group(name="reproduce")
@@ -193,14 +193,7 @@ def structures(
 
 @command.command(name="planted")
 @click.option("--seeds", type=int, default=5, show_default=True, help="Networks of a problem.")
-@click.option(
-    "--scale",
-    type=float,
-    default=1.0,
-    show_default=True,
-    metavar="S",
-    help="What published epochs are multiplied by.",
-)
+@scale_option
 @click.option(
     "--time-limit",
     type=float,

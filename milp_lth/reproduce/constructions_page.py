@@ -6,6 +6,7 @@ from typing import Any
 from instances.files import write_atomically
 from milp_lth.constructions.registry import theorem
 from milp_lth.report.figures import error_against_size
+from milp_lth.report.markdown import markdown_table
 from milp_lth.report.page import page
 from milp_lth.reproduce.constructions import AGREEMENT, COLUMNS, Constructions, cells, slope
 from solvers.cores import num_cores
@@ -16,8 +17,7 @@ PAGE, TABLE, PICTURE = "index.html", "table.md", "constructions.svg"
 def write_page(asked: Constructions, rows: list[dict[str, Any]]) -> Path:
     """Write the page, the table and the picture into the folder; return the page's path."""
     folder, picture = asked.runs.folder, error_against_size(dict(asked.curves()))
-    lines = [list(COLUMNS.values()), ["---"] * len(COLUMNS), *map(cells, rows)]
-    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    table = markdown_table(list(COLUMNS.values()), map(cells, rows))
     slopes = {name: slope(curve) for name, curve in asked.curves()}
     html = page(
         "constructions.html",

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from instances.files import write_atomically
+from milp_lth.report.markdown import markdown_table
 from milp_lth.reproduce.timed_runs import TimedRuns
 from milp_lth.rivals.planted_seeking import METHODS, WIDTHS, planted_row
 
@@ -116,8 +117,7 @@ class Planted:
 
     def write(self, rows: list[dict[str, Any]]) -> Path:
         """Write the table into the folder; return its path."""
-        lines = [list(COLUMNS.values()), ["---"] * len(COLUMNS), *map(cells, rows)]
-        text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+        text = markdown_table(list(COLUMNS.values()), map(cells, rows))
         path = self.runs.folder / TABLE
         write_atomically(path, text.encode())
         return path

@@ -16,6 +16,7 @@ import numpy as np
 
 from instances.files import write_atomically
 from milp_lth.report.figures import accuracy_against_kept
+from milp_lth.report.markdown import markdown_table
 from milp_lth.reproduce.timed_runs import TimedRuns
 from milp_lth.rivals.edge_popup import EDGE_POPUP_SCHEDULE, edge_popup
 from milp_lth.rivals.random_network import SHAPES, Shape, random_network
@@ -145,8 +146,7 @@ class Structures:
     def write(self, rows: list[dict[str, Any]]) -> Path:
         """Write the table and the picture into the folder; return the picture's path."""
         head, *lines = table(rows)
-        lines = [head, ["---"] * len(head), *lines]
-        text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+        text = markdown_table(head, lines)
         sentences = "".join(f"\n- {sentence}" for sentence in degraded(rows))
         write_atomically(self.runs.folder / TABLE, f"{text}{sentences}\n".encode())
         path = self.runs.folder / PICTURE

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from milp_lth.report.markdown import markdown_table
+
 COLUMNS = {
     "row": "row",
     "accuracy": "accuracy",
@@ -57,8 +59,7 @@ def notes(rows: list[dict[str, Any]]) -> list[str]:
 
 def markdown(rows: list[dict[str, Any]]) -> str:
     """Return the table in Markdown."""
-    lines = [list(COLUMNS.values()), ["---"] * len(COLUMNS), *map(cells, rows)]
-    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    table = markdown_table(list(COLUMNS.values()), map(cells, rows))
     return table + "".join(f"\n- {sentence}" for sentence in notes(rows)) + "\n"
 
 

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from instances.files import write_atomically
 from milp_lth.bench.machine import described
 from milp_lth.compare.plots import COLOURS
+from milp_lth.report.markdown import markdown_table
 from milp_lth.report.page import embedded, page
 from milp_lth.report.style import KEPT, LAYOUT, THEORY
 from milp_lth.rivals.bench import Rivals
@@ -32,7 +33,7 @@ _SIZES: dict[str, Any] = {
 def write_page(rivals: Rivals, rows: list[dict[str, Any]]) -> Path:
     """Write the page and the table into the folder; return the page's path."""
     folder, scale = rivals.store.folder, rivals.conditions.scale
-    table = [list(COLUMNS.values()), ["---"] * len(COLUMNS), *map(cells, rows)]
+    table = markdown_table(list(COLUMNS.values()), map(cells, rows))
     curves = {entry.name: curve(rivals, entry) for entry in rivals.entries}
     task = rivals.conditions.task
     html = page(
@@ -51,7 +52,7 @@ def write_page(rivals: Rivals, rows: list[dict[str, Any]]) -> Path:
         curves=embedded(_curves(rows, curves), "curves"),
         schedules=[_schedule(name, scale) for name in dict.fromkeys(row["method"] for row in rows)],
     )
-    write_atomically(folder / TABLE, "".join(f"| {' | '.join(x)} |\n" for x in table).encode())
+    write_atomically(folder / TABLE, table.encode())
     write_atomically(folder / PAGE, html.encode())
     return folder / PAGE
 
