@@ -19,9 +19,11 @@ from milp_lth.report.figures import accuracy_against_kept
 from milp_lth.report.markdown import markdown_table
 from milp_lth.reproduce.timed_runs import TimedRuns
 from milp_lth.rivals.edge_popup import EDGE_POPUP_SCHEDULE, edge_popup
-from milp_lth.rivals.random_network import SHAPES, Shape, random_network
+from milp_lth.rivals.random_network import Shape, random_network
 from milp_lth.rivals.task import load_task
 from solvers.heuristic.devices import find_device
+
+SHAPES = "fc2", "fc4", "lenet5"
 
 STRUCTURES = "wide", "redundant-linear", "redundant-relu"
 
@@ -60,7 +62,7 @@ class Structures:
     folder
         Where measurements go.
     shapes
-        Names of `milp_lth.rivals.random_network.SHAPES`; empty: all that take the data.
+        Names of shapes; empty: those of `SHAPES` that take the data.
     densities
         Shares of the weights to keep.
     num_seeds

@@ -1,5 +1,6 @@
 """All methods on the same task, several seeds each, in a folder that can be continued."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -147,7 +148,8 @@ class Rivals:
 
     def _measure(self, entry: Entry, seed: int) -> None:
         target = self._target(seed) if METHODS[entry.method].from_target else None
-        found = carry_out(entry, self.conditions, seed=seed, target=target)
+        unfinished = self.store.unfinished(entry.name, seed)
+        found = carry_out(entry, self.conditions, seed=seed, target=target, checkpoints=unfinished)
         classes = predictions(found.network, self.conditions.task.test.x).numpy()
         path = self.store.network(entry.name, seed)
         save_network(found.network, path, entry)
@@ -170,6 +172,7 @@ class Rivals:
         )
         verified = self._verified(entry, recorded, found.network)
         self.store.put(recorded._replace(verified=verified))
+        shutil.rmtree(unfinished, ignore_errors=True)
 
     def _verified(self, entry: Entry, recorded: Measurement, found: nn.Module | None) -> bool:
         """Whether a file and a seed give what is recorded and, bit for bit, what was found."""

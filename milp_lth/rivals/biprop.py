@@ -8,11 +8,13 @@ G ⊙ |W| at every edge, kept or not; α itself is not differentiated.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from milp_lth.rivals.checkpoint import checkpoint_in
 from milp_lth.rivals.edge_popup import checked_density, first_scores, top_mask
 from milp_lth.rivals.found import Found
 from milp_lth.rivals.masked import Masked, replaced, scored, settled
@@ -34,6 +36,7 @@ def biprop(
     binary_activations: bool = False,
     device: str = "cpu",
     on_epoch: OnEpoch | None = None,
+    checkpoints: Path | None = None,
 ) -> Found:
     """Search a mask for binary weights by biprop, see `BIPROP_SCHEDULE`.
 
@@ -54,6 +57,8 @@ def biprop(
         Put signs in the place of ReLUs. Inputs and logits are what they are.
     device, on_epoch
         As for `milp_lth.rivals.training.train`.
+    checkpoints
+        A folder for the state of the training: what was interrupted goes on from it.
 
     Returns
     -------
@@ -76,6 +81,7 @@ def biprop(
         scale=scale,
         device=device,
         on_epoch=on_epoch,
+        checkpoint=checkpoint_in(checkpoints, "scores"),
     )
     return trained.found(settled(searched), "masks")
 

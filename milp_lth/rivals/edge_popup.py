@@ -8,6 +8,7 @@ taken to be |score| itself.
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from torch import nn
 
 from instances.philox import Stream, uniform
+from milp_lth.rivals.checkpoint import checkpoint_in
 from milp_lth.rivals.found import Found
 from milp_lth.rivals.masked import Masked, scored, settled
 from milp_lth.rivals.task import Task
@@ -37,6 +39,7 @@ def edge_popup(
     scale: float = 1.0,
     device: str = "cpu",
     on_epoch: OnEpoch | None = None,
+    checkpoints: Path | None = None,
 ) -> Found:
     """Search a mask by edge-popup, see `EDGE_POPUP_SCHEDULE`.
 
@@ -56,6 +59,8 @@ def edge_popup(
         Epochs, as a share of the published ones.
     device, on_epoch
         As for `milp_lth.rivals.training.train`.
+    checkpoints
+        A folder for the state of the training: what was interrupted goes on from it.
 
     Returns
     -------
@@ -76,6 +81,7 @@ def edge_popup(
         scale=scale,
         device=device,
         on_epoch=on_epoch,
+        checkpoint=checkpoint_in(checkpoints, "scores"),
     )
     return trained.found(settled(searched), "masks")
 

@@ -10,11 +10,13 @@ import copy
 import math
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from instances.philox import Stream, uniform
+from milp_lth.rivals.checkpoint import checkpoint_in
 from milp_lth.rivals.edge_popup import EDGE_POPUP_SCHEDULE, checked_density, top_mask
 from milp_lth.rivals.found import Found
 from milp_lth.rivals.masked import masked_layers, masks_of
@@ -38,6 +40,7 @@ def dense(
     scale: float = 1.0,
     device: str = "cpu",
     on_epoch: OnEpoch | None = None,
+    checkpoints: Path | None = None,
 ) -> Found:
     """Train a network and prune nothing: the target, and what others are measured by.
 
@@ -53,6 +56,8 @@ def dense(
         Epochs, as a share of those of `DENSE_SCHEDULE`.
     device, on_epoch
         As for `milp_lth.rivals.training.train`.
+    checkpoints
+        A folder for the state of the training: what was interrupted goes on from it.
 
     Raises
     ------
@@ -61,7 +66,14 @@ def dense(
     """
     network = random_network(shape, seed, trainable=True)
     trained = train(
-        network, task, DENSE_SCHEDULE, seed=seed, scale=scale, device=device, on_epoch=on_epoch
+        network,
+        task,
+        DENSE_SCHEDULE,
+        seed=seed,
+        scale=scale,
+        device=device,
+        on_epoch=on_epoch,
+        checkpoint=checkpoint_in(checkpoints, "dense"),
     )
     return trained.found(network, "weights")
 
@@ -77,12 +89,13 @@ def magnitude(
     target: Found | None = None,
     device: str = "cpu",
     on_epoch: OnEpoch | None = None,
+    checkpoints: Path | None = None,
 ) -> Found:
     """Train a dense network and keep its largest ``|weights|``: of all layers together.
 
     Parameters
     ----------
-    task, shape, seed, scale, device, on_epoch
+    task, shape, seed, scale, device, on_epoch, checkpoints
         As for `dense`.
     density
         Share of all edges to keep: round(density · edges).
@@ -103,7 +116,10 @@ def magnitude(
     """
     checked_density(density)
     if target is None:
-        target = dense(task, shape, seed=seed, scale=scale, device=device, on_epoch=on_epoch)
+        target = dense(
+            task, shape, seed=seed, scale=scale, device=device, on_epoch=on_epoch,
+            checkpoints=checkpoints,
+        )  # fmt: skip
     began = time.perf_counter()
     network = copy.deepcopy(target.network)
     layers = [layer for _, layer in masked_layers(network)]
@@ -132,6 +148,7 @@ def magnitude(
         scale=scale,
         device=device,
         on_epoch=on_epoch,
+        checkpoint=checkpoint_in(checkpoints, "again"),
     )
     later = [p._replace(examples=target.examples + p.examples) for p in trained.curve]
     return replace(
@@ -153,12 +170,13 @@ def random_pruning(
     scale: float = 1.0,
     device: str = "cpu",
     on_epoch: OnEpoch | None = None,
+    checkpoints: Path | None = None,
 ) -> Found:
     """Keep edges at random, the same share of every layer, and train their weights.
 
     Parameters
     ----------
-    task, shape, scale, device, on_epoch
+    task, shape, scale, device, on_epoch, checkpoints
         As for `dense`.
     density
         Share of the edges of every layer to keep: round(density · edges).
@@ -183,6 +201,13 @@ def random_pruning(
         order = torch.tensor(uniform(Stream(seed, index, _ORDER), counters))
         layer.mask = top_mask(order, round(density * order.numel()))
     trained = train(
-        network, task, DENSE_SCHEDULE, seed=seed, scale=scale, device=device, on_epoch=on_epoch
+        network,
+        task,
+        DENSE_SCHEDULE,
+        seed=seed,
+        scale=scale,
+        device=device,
+        on_epoch=on_epoch,
+        checkpoint=checkpoint_in(checkpoints, "kept"),
     )
     return trained.found(network, "weights")

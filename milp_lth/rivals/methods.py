@@ -7,6 +7,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from milp_lth.rivals.found import Found
     from milp_lth.rivals.random_network import Shape
     from milp_lth.rivals.task import Task
@@ -195,6 +197,7 @@ def carry_out(
     seed: int,
     target: "Found | None" = None,
     on_epoch: "OnEpoch | None" = None,
+    checkpoints: "Path | None" = None,
 ) -> "Found":
     """Run a method.
 
@@ -210,6 +213,8 @@ def carry_out(
         The dense network of that seed, for methods that begin with one; None: they train it.
     on_epoch
         For progress.
+    checkpoints
+        A folder for the states of its trainings: what was interrupted goes on from them.
 
     Raises
     ------
@@ -221,6 +226,7 @@ def carry_out(
     method = METHODS[entry.method]
     options = entry.arguments | {
         "seed": seed, "scale": conditions.scale, "device": conditions.device, "on_epoch": on_epoch,
+        "checkpoints": checkpoints,
     }  # fmt: skip
     if method.from_target:
         options["target"] = target

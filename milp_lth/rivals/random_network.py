@@ -17,7 +17,7 @@ from instances.philox import Stream
 from milp_lth.rivals.masked import Masked
 from milp_lth.rivals.structures import matrices
 
-SHAPES = ("fc2", "fc4", "lenet5")
+SHAPES = ("fc2", "fc3", "fc4", "lenet5")
 
 _WEIGHTS = 16  # matrices of streams that no source draws
 _CONVOLUTIONS = ((6, 1, 5, 5), (16, 6, 5, 5))
@@ -33,8 +33,8 @@ class Shape:
     Parameters
     ----------
     name
-        "fc2": features-hidden-classes. "fc4": features-hidden-hidden-hidden-classes. "lenet5": two
-        convolutions with pooling, then 400-120-84-classes; for images of 28×28 pixels.
+        "fc2": features-hidden-classes; "fc3" and "fc4" have two and three hidden layers. "lenet5":
+        two convolutions with pooling, then 400-120-84-classes; for images of 28×28 pixels.
     num_features, num_classes
         Numbers of an input and of an output.
     num_hidden
@@ -69,7 +69,7 @@ class Shape:
         """Inputs, hidden units and outputs of the fully connected part."""
         if self.name == "lenet5":
             return 400, 120, 84, self.num_classes
-        hidden = (self.num_hidden,) * {"fc2": 1, "fc4": 3}[self.name]
+        hidden = (self.num_hidden,) * {"fc2": 1, "fc3": 2, "fc4": 3}[self.name]
         return self.num_features, *hidden, self.num_classes
 
 

@@ -91,6 +91,10 @@ class Store:
         """Return where the network of a measurement lies."""
         return self.folder / "networks" / f"{_name(row, seed)}.safetensors"
 
+    def unfinished(self, row: str, seed: int) -> Path:
+        """Return where the states of a measurement's trainings lie until it is recorded."""
+        return self.folder / "unfinished" / _name(row, seed)
+
     def put(self, measurement: Measurement) -> None:
         """Record a measurement, durably; its network is to lie in its place."""
         _write(self._path(measurement.row, measurement.seed), measurement._asdict())

@@ -8,11 +8,13 @@ authors draw when they test, too; here the network that is judged keeps what is 
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from milp_lth.rivals.checkpoint import checkpoint_in
 from milp_lth.rivals.found import Found
 from milp_lth.rivals.masked import Masked, scored, settled
 from milp_lth.rivals.task import Task
@@ -35,6 +37,7 @@ def supermask(
     scale: float = 1.0,
     device: str = "cpu",
     on_epoch: OnEpoch | None = None,
+    checkpoints: Path | None = None,
 ) -> Found:
     """Search a supermask, see `SUPERMASK_SCHEDULE`. How many edges are kept is its own affair.
 
@@ -53,6 +56,8 @@ def supermask(
         Epochs, as a share of those of `SUPERMASK_SCHEDULE`.
     device, on_epoch
         As for `milp_lth.rivals.training.train`.
+    checkpoints
+        A folder for the state of the training: what was interrupted goes on from it.
 
     Returns
     -------
@@ -73,6 +78,7 @@ def supermask(
         scale=scale,
         device=device,
         on_epoch=on_epoch,
+        checkpoint=checkpoint_in(checkpoints, "scores"),
     )
     drawn = sampled_accuracy(searched, task, seed=seed)
     return trained.found(settled(searched), "masks", {"sampled_accuracy": drawn})

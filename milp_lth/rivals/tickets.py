@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -36,6 +37,7 @@ def subset_sum_ticket(
     target: Found | None = None,
     device: str = "cpu",
     on_epoch: OnEpoch | None = None,
+    checkpoints: Path | None = None,
 ) -> Found:
     """Train a dense network, and approximate it by only pruning a random one.
 
@@ -43,7 +45,7 @@ def subset_sum_ticket(
 
     Parameters
     ----------
-    task, shape, scale, device, on_epoch
+    task, shape, scale, device, on_epoch, checkpoints
         As for `milp_lth.rivals.floor.dense`, which trains the target.
     objective
         "closest"; "sparsest", within `TOLERANCE`; "budget", the least total error within a number
@@ -71,7 +73,10 @@ def subset_sum_ticket(
     if (objective == "budget") != (edges_per_weight is not None):
         raise ValueError("edges_per_weight belongs to the objective budget, and it needs them")
     if target is None:
-        target = dense(task, shape, seed=seed, scale=scale, device=device, on_epoch=on_epoch)
+        target = dense(
+            task, shape, seed=seed, scale=scale, device=device, on_epoch=on_epoch,
+            checkpoints=checkpoints,
+        )  # fmt: skip
     coupling = _objective(objective, edges_per_weight, target.source_dense)
     _compile(objective)
     began = time.perf_counter()

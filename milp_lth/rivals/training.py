@@ -5,10 +5,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
+from milp_lth.rivals.checkpoint import Checkpoint, Progress
 from milp_lth.rivals.found import Found, Point
 from milp_lth.rivals.masked import masks_of
 from milp_lth.rivals.task import Task
@@ -99,6 +102,8 @@ def train(
     scale: float = 1.0,
     device: str = "cpu",
     on_epoch: OnEpoch | None = None,
+    checkpoint: Path | None = None,
+    epochs: range | None = None,
 ) -> Trained:
     """Train whatever has a gradient, in place; leave the network in evaluation mode on the CPU.
 
@@ -120,14 +125,26 @@ def train(
         As PyTorch calls it, or "auto".
     on_epoch
         For progress.
+    checkpoint
+        A ``.safetensors`` file that holds the state of some seconds ago, and in the end the last.
+        A training that finds it goes on from there, on the CPU to the same weights bit for bit; one
+        that was finished does nothing.
+    epochs
+        Which epochs of the schedule to train, counted from 0; None: all. A part has the learning
+        rates and the orders of examples that the whole has in its epochs, and starts without
+        momentum. What is returned counts from the first epoch of the part.
 
     Raises
     ------
     ValueError
-        When the scale is not positive.
+        When the scale is not positive, the schedule has no such epochs, or the checkpoint is
+        damaged or that of another training.
     """
     place = find_device(device)
     num_epochs = schedule.scaled(scale)
+    part = range(num_epochs) if epochs is None else epochs
+    if part.step != 1 or not 0 <= part.start <= part.stop <= num_epochs:
+        raise ValueError(f"epochs {part}: give a range within range({num_epochs})")
     x, y = _on(task.train, place)
     held_out = _on(task.test, place)
     network.to(place)
@@ -140,31 +157,60 @@ def train(
     num_steps = num_epochs * math.ceil(len(y) / schedule.batch_size)
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
     order = torch.Generator().manual_seed(seed)
-    curve: list[Point] = []
-    seconds = 0.0
+    batches = _batches(x, y, schedule.batch_size, order)
+    optimizer.zero_grad()  # without gradients its steps move nothing
+    for _ in range(part.start):
+        for _ in batches.sampler:
+            optimizer.step()
+            cosine.step()
+    progress = Progress()
+    state = None
     with seeded(seed, place), single_thread():
-        for epoch in range(1, num_epochs + 1):
+        if checkpoint is not None:
+            asked = [task.train.digest(), str(schedule), num_epochs, seed, place.type]
+            if epochs is not None:
+                asked.append([part.start, part.stop])
+            state = Checkpoint(checkpoint, asked, network, optimizer, cosine, order)
+            progress = state.load()
+        for epoch in range(len(progress.curve) + 1, len(part) + 1):
             started = time.perf_counter()
             network.train()
             total = torch.zeros((), device=place)
-            shuffled = torch.randperm(len(y), generator=order)
-            for batch in torch.split(shuffled, schedule.batch_size):
-                chosen = batch.to(place)
+            for inputs, classes in batches:
                 with torch.autocast(place.type, torch.bfloat16, enabled=place.type == "cuda"):
-                    logits = network(x[chosen])
-                loss = nn.functional.cross_entropy(logits.float(), y[chosen])
+                    logits = network(inputs)
+                loss = nn.functional.cross_entropy(logits.float(), classes)
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 cosine.step()
-                total += loss.detach() * len(batch)
+                total += loss.detach() * len(classes)
             mean_loss = float(total) / len(y)  # waits for the device: the clock is stopped after it
-            seconds += time.perf_counter() - started
-            curve.append(Point(epoch * len(y), accuracy(network, *held_out), mean_loss))
+            seconds = progress.seconds + time.perf_counter() - started
+            point = Point(epoch * len(y), accuracy(network, *held_out), mean_loss)
+            progress = Progress((*progress.curve, point), seconds)
+            if state is not None:
+                state.keep(progress, last=epoch == len(part))
             if on_epoch is not None:
-                on_epoch(epoch, num_epochs)
+                on_epoch(epoch, len(part))
     network.cpu().eval()
-    return Trained(num_epochs * len(y), seconds, tuple(curve))
+    return Trained(len(part) * len(y), progress.seconds, progress.curve)
+
+
+def _batches(
+    x: torch.Tensor, y: torch.Tensor, size: int, order: torch.Generator
+) -> "DataLoader[tuple[torch.Tensor, ...]]":
+    """Return batches in an order that is drawn anew for every epoch.
+
+    A batch is taken from the tensors at once, where they are: nothing is collated or copied over.
+    """
+    data = TensorDataset(x, y)
+    return DataLoader(
+        data,
+        batch_size=None,
+        sampler=BatchSampler(RandomSampler(data, generator=order), size, drop_last=False),
+        generator=torch.Generator(),  # a loader draws a seed of its own from it in every epoch
+    )
 
 
 @torch.no_grad()
