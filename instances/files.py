@@ -20,14 +20,25 @@ from instances.arbitrary_source import ArbitrarySource
 from instances.edge_budget import EdgeBudget
 from instances.instance import Instance
 from instances.knapsack import read_knapsack, to_knapsack
+from instances.neuron_selection import NeuronSelection
 from instances.neurons import Neurons
 from instances.perturbed import PerturbedSubsetSum
 from instances.shared_units import SharedUnits
 from instances.subset_sum import SubsetSum
+from instances.valued_knapsack import ValuedKnapsack
 
 CLASSES: dict[str, type[Instance]] = {
     c.FORMAT: c
-    for c in (SubsetSum, PerturbedSubsetSum, Neurons, ArbitrarySource, SharedUnits, EdgeBudget)
+    for c in (
+        SubsetSum,
+        PerturbedSubsetSum,
+        Neurons,
+        ArbitrarySource,
+        SharedUnits,
+        EdgeBudget,
+        ValuedKnapsack,
+        NeuronSelection,
+    )
 }
 """The problem classes by what files call them."""
 

@@ -63,7 +63,10 @@ def state(milp: MILP) -> Statement:
 
 def _check(milp: MILP) -> None:
     if milp.squared:
-        raise ValueError("LP and MPS state linear programs: ask for norm 1 or inf instead of 2")
+        raise ValueError(
+            "LP and MPS state linear programs, and this one adds squares up: ask for norm 1 or inf "
+            "where there is one"
+        )
     if not (np.isfinite(milp.c).all() and np.isfinite(milp.values).all()):
         raise ValueError("the program's costs and coefficients must be finite")
     _check_bounds("row", milp.row_lower, milp.row_upper)

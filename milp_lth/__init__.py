@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from instances.milp import MILP as MILP
     from instances.mps import from_mps as from_mps
     from instances.mps import to_mps as to_mps
+    from instances.neuron_selection import NeuronSelection as NeuronSelection
     from instances.neurons import Neurons as Neurons
     from instances.objectives import Closest as Closest
     from instances.objectives import FixedSize as FixedSize
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from instances.perturbed import PerturbedSubsetSum as PerturbedSubsetSum
     from instances.shared_units import SharedUnits as SharedUnits
     from instances.subset_sum import SubsetSum as SubsetSum
+    from instances.valued_knapsack import ValuedKnapsack as ValuedKnapsack
     from milp_lth.assembly import assemble as assemble
     from milp_lth.cluster import open_cluster as open_cluster
     from milp_lth.constructions.registry import list_constructions as list_constructions
@@ -63,17 +65,31 @@ if TYPE_CHECKING:
     from milp_lth.reduction import reduce as reduce
     from milp_lth.report.style import plot_style as plot_style
     from milp_lth.rivals.biprop import biprop as biprop
+    from milp_lth.rivals.connectivity import Barrier as Barrier
+    from milp_lth.rivals.connectivity import Instability as Instability
+    from milp_lth.rivals.connectivity import TicketBarriers as TicketBarriers
+    from milp_lth.rivals.connectivity import error_barrier as error_barrier
+    from milp_lth.rivals.connectivity import instability as instability
+    from milp_lth.rivals.connectivity import ticket_barriers as ticket_barriers
+    from milp_lth.rivals.early_bird import early_bird as early_bird
     from milp_lth.rivals.edge_popup import edge_popup as edge_popup
+    from milp_lth.rivals.elastic import elastic as elastic
     from milp_lth.rivals.floor import magnitude as magnitude
     from milp_lth.rivals.floor import random_pruning as random_pruning
     from milp_lth.rivals.found import Found as Found
+    from milp_lth.rivals.greedy import Gap as Gap
+    from milp_lth.rivals.greedy import greedy_selection as greedy_selection
+    from milp_lth.rivals.greedy import optimality_gap as optimality_gap
     from milp_lth.rivals.mcnemar import paired_difference as paired_difference
+    from milp_lth.rivals.phew import phew as phew
     from milp_lth.rivals.random_network import Shape as Shape
     from milp_lth.rivals.random_network import random_network as random_network
+    from milp_lth.rivals.rewinding import imp as imp
     from milp_lth.rivals.supermask import supermask as supermask
     from milp_lth.rivals.task import Task as Task
     from milp_lth.rivals.task import load_task as load_task
     from milp_lth.rivals.tickets import subset_sum_ticket as subset_sum_ticket
+    from milp_lth.rivals.transformer import TransformerShape as TransformerShape
     from milp_lth.sharded_ticket import ShardedTicket as ShardedTicket
     from milp_lth.shared_units import PrunedUnits as PrunedUnits
     from milp_lth.shared_units import prune_units as prune_units
@@ -108,11 +124,13 @@ _PLACES = {
     "instances.lp": "to_lp",
     "instances.milp": "MILP",
     "instances.mps": "from_mps to_mps",
+    "instances.neuron_selection": "NeuronSelection",
     "instances.neurons": "Neurons",
     "instances.objectives": "Closest FixedSize Sparsest",
     "instances.perturbed": "PerturbedSubsetSum",
     "instances.shared_units": "SharedUnits",
     "instances.subset_sum": "SubsetSum",
+    "instances.valued_knapsack": "ValuedKnapsack",
     "milp_lth.assembly": "assemble",
     "milp_lth.cluster": "open_cluster",
     "milp_lth.constructions.registry": "list_constructions",
@@ -127,14 +145,22 @@ _PLACES = {
     "milp_lth.reduction": "Reduction reduce",
     "milp_lth.report.style": "plot_style",
     "milp_lth.rivals.biprop": "biprop",
+    "milp_lth.rivals.connectivity": "Barrier Instability TicketBarriers error_barrier instability "
+    "ticket_barriers",
+    "milp_lth.rivals.early_bird": "early_bird",
     "milp_lth.rivals.edge_popup": "edge_popup",
+    "milp_lth.rivals.elastic": "elastic",
     "milp_lth.rivals.floor": "magnitude random_pruning",
     "milp_lth.rivals.found": "Found",
+    "milp_lth.rivals.greedy": "Gap greedy_selection optimality_gap",
     "milp_lth.rivals.mcnemar": "paired_difference",
+    "milp_lth.rivals.phew": "phew",
     "milp_lth.rivals.random_network": "Shape random_network",
+    "milp_lth.rivals.rewinding": "imp",
     "milp_lth.rivals.supermask": "supermask",
     "milp_lth.rivals.task": "Task load_task",
     "milp_lth.rivals.tickets": "subset_sum_ticket",
+    "milp_lth.rivals.transformer": "TransformerShape",
     "milp_lth.sharded_ticket": "ShardedTicket",
     "milp_lth.shared_units": "PrunedUnits prune_units",
     "milp_lth.source": "Source",

@@ -185,6 +185,18 @@ REGISTRY: dict[str, Entry] = {
         True,
         "SCIP on one choice among the best subsets per weight; data-aware neurons, any norm",
     ),
+    "knapsack": Entry(
+        "solvers.exact.knapsack_table:KnapsackTable",
+        "numpy",
+        True,
+        "table of all capacities; valued knapsacks, exact to the last bit",
+    ),
+    "selection": Entry(
+        "solvers.exact.selection:Selection",
+        "numba",
+        True,
+        "branch and bound over neurons; neuron selections, to some thirty neurons",
+    ),
     "lns": Entry(
         "solvers.heuristic.lns:Lns",
         "numba",

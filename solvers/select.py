@@ -17,6 +17,8 @@ PREFERRED = (
     "shared-units",
     "sphere",
     "interval-tree",
+    "selection",
+    "knapsack",
     "cp-sat",
     "scip",
 )

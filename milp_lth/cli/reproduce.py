@@ -6,12 +6,16 @@ from typing import Any
 
 import click
 
+from milp_lth.cli import claims
 from milp_lth.cli.options import as_json, numbers, print_json, scale_option, training_options
 
 
 @click.group(name="reproduce")
 def command() -> None:
     """Do a published experiment again, for real."""
+
+
+command.add_command(claims.command)
 
 
 @command.command(name="pensia2020")

@@ -19,8 +19,8 @@ from milp_lth.cli.options import as_json, numbers, print_json, training_options
     "--methods",
     metavar="NAME[,NAME…]",
     help="dense, edge-popup, supermask, biprop, biprop-activations, magnitude, "
-    "magnitude-retrained, random, ticket-closest, ticket-sparsest, ticket-budget, "
-    "ticket-data-aware; dense is always among them. [default: all]",
+    "magnitude-retrained, greedy, greedy-finetuned, imp, phew, random, ticket-closest, "
+    "ticket-sparsest, ticket-budget, ticket-data-aware; dense is always among them. [default: all]",
 )
 @click.option(
     "--densities",

@@ -58,7 +58,7 @@ def error_against_size(curves: dict[str, list[dict[str, Any]]]) -> str:
         axes.set_xlabel("edges drawn for each weight of the target")
         axes.set_ylabel("median error of a weight")
         figure.legend(loc="outside right upper")
-        return _as_svg(figure)
+        return as_svg(figure)
 
 
 def accuracy_against_kept(rows: list[dict[str, Any]]) -> str:
@@ -99,10 +99,69 @@ def accuracy_against_kept(rows: list[dict[str, Any]]) -> str:
         panels[0].set_ylabel("accuracy, %")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
-        return _as_svg(figure)
+        return as_svg(figure)
 
 
-def _as_svg(figure: Any) -> str:
+def error_on_lines(lines: dict[str, list[float]]) -> str:
+    """Draw the error on the straight line between two networks.
+
+    Parameters
+    ----------
+    lines
+        By what the two are: shares of wrong classes, at points that are evenly spaced.
+
+    Returns
+    -------
+    str
+        SVG; the same lines give the same bytes.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context():
+        plot_style()
+        mpl.rcParams["svg.hashsalt"] = "lines"
+        figure = Figure(figsize=(6.4, 3.4))
+        axes = figure.add_subplot()
+        for k, (name, errors) in enumerate(lines.items()):
+            where = np.linspace(0, 1, len(errors))
+            axes.plot(where, 100 * np.array(errors), marker=_MARKERS[k], markersize=4, label=name)
+        axes.set(xlabel="from one network (0) to the other (1)", ylabel="wrong classes, %")
+        axes.set_ylim(bottom=0)
+        figure.legend(loc="outside lower center", ncols=len(lines))
+        return as_svg(figure)
+
+
+def discrepancy_by_kept(curves: dict[str, dict[str, Any]]) -> str:
+    """Draw how far a pruned layer is from the whole one, against the neurons it keeps.
+
+    Parameters
+    ----------
+    curves
+        By method: `kept` and `discrepancy` of every point.
+
+    Returns
+    -------
+    str
+        SVG; the same curves give the same bytes.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context():
+        plot_style()
+        mpl.rcParams["svg.hashsalt"] = "discrepancy"
+        figure = Figure(figsize=(6.4, 3.4))
+        axes = figure.add_subplot()
+        for name, curve in curves.items():
+            axes.semilogy(curve["kept"], curve["discrepancy"], label=name)
+        axes.set(xlabel="neurons kept", ylabel="mean squared discrepancy")
+        figure.legend(loc="outside lower center", ncols=len(curves))
+        return as_svg(figure)
+
+
+def as_svg(figure: Any) -> str:
+    """Return a figure as SVG, the same bytes for the same figure."""
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None})
     return out.getvalue()

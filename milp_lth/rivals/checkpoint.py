@@ -1,5 +1,6 @@
 """The state of a training in a file, so that an interrupted one goes on to the same weights."""
 
+import hashlib
 import json
 import time
 from dataclasses import dataclass
@@ -42,7 +43,8 @@ class Checkpoint:
     path
         Of the ``.safetensors`` file.
     asked
-        What tells this training from others: a file of another one is refused.
+        What tells this training from others, beside the network as it is before: a file of another
+        one is refused.
     network, optimizer, scheduler
         What is trained, and by what; the optimizer is `torch.optim.SGD`.
     order
@@ -58,7 +60,7 @@ class Checkpoint:
         scheduler: torch.optim.lr_scheduler.LRScheduler,
         order: torch.Generator,
     ) -> None:
-        self.path, self.asked, self.order = path, asked, order
+        self.path, self.asked, self.order = path, [*asked, _digest(network)], order
         self.network, self.optimizer, self.scheduler = network, optimizer, scheduler
         self._saved = time.monotonic()
 
@@ -127,3 +129,11 @@ class Checkpoint:
 
     def _parameters(self) -> list[nn.Parameter]:
         return [p for group in self.optimizer.param_groups for p in group["params"]]
+
+
+def _digest(network: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

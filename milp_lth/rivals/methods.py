@@ -84,6 +84,9 @@ _ZHOU = "Zhou et al., NeurIPS 2019, arXiv 1905.01067"
 _RAMANUJAN = "Ramanujan et al., CVPR 2020, arXiv 1911.13299"
 _DIFFENDERFER = "Diffenderfer and Kailkhura, ICLR 2021, arXiv 2103.09377"
 _HAN = "Han et al., NeurIPS 2015, arXiv 1506.02626"
+_PATIL = "Patil and Dovrolis, ICML 2021, arXiv 2010.11354"
+_FRANKLE = "Frankle et al., ICML 2020, arXiv 1912.05671"
+_YE = "Ye et al., NeurIPS 2020, arXiv 2010.15969"
 _OURS = "after Pensia et al., NeurIPS 2020, arXiv 2006.07990"
 _AS_EDGE_POPUP = "none; that of edge-popup, so that all are shown as many examples"
 
@@ -136,6 +139,24 @@ METHODS: Mapping[str, Method] = MappingProxyType({
         "none; that of edge-popup, and again after pruning, at a tenth of the rate as in the paper",
         "all weights, and what is kept of them again", varies=_DENSITY,
         settings={"retrain": True}, from_target=True,
+    ),
+    "greedy": Method(
+        "greedy:greedy_selection", _YE, "floor:DENSE_SCHEDULE", _AS_EDGE_POPUP,
+        "all weights; not again after pruning", varies=_DENSITY, from_target=True,
+    ),
+    "greedy-finetuned": Method(
+        "greedy:greedy_selection", _YE, "floor:RETRAINING_SCHEDULE",
+        "none; that of edge-popup, and again after pruning, at a tenth of the rate",
+        "all weights, and what is kept of them again", varies=_DENSITY,
+        settings={"finetune": True}, from_target=True,
+    ),
+    "imp": Method(
+        "rewinding:imp", _FRANKLE, "floor:DENSE_SCHEDULE", _AS_EDGE_POPUP,
+        "what is left, from the first weights at every level", varies=_DENSITY,
+    ),
+    "phew": Method(
+        "phew:phew", _PATIL, "floor:DENSE_SCHEDULE", _AS_EDGE_POPUP,
+        "the weights that are kept", varies=_DENSITY,
     ),
     "random": Method(
         "floor:random_pruning", "–", "floor:DENSE_SCHEDULE", _AS_EDGE_POPUP,

@@ -116,7 +116,12 @@ def _text(name: str, row: dict[str, Any], digits: int) -> str:
 def notes(rows: list[dict[str, Any]]) -> list[str]:
     """Say what single methods have to say beside the table."""
     return [
-        f"{row['row']}: {name.replace('_', ' ')} {100 * value:.2f} %."
+        f"{row['row']}: {_told(name, value)}."
         for row in rows
         for name, value in row["extra"].items()
     ]
+
+
+def _told(name: str, value: float) -> str:
+    words = name.replace("_", " ")
+    return f"{words} {100 * value:.2f} %" if name.endswith("accuracy") else f"{words} {value:.3g}"

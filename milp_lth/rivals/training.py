@@ -104,6 +104,7 @@ def train(
     on_epoch: OnEpoch | None = None,
     checkpoint: Path | None = None,
     epochs: range | None = None,
+    penalty: Callable[[], torch.Tensor] | None = None,
 ) -> Trained:
     """Train whatever has a gradient, in place; leave the network in evaluation mode on the CPU.
 
@@ -133,6 +134,8 @@ def train(
         Which epochs of the schedule to train, counted from 0; None: all. A part has the learning
         rates and the orders of examples that the whole has in its epochs, and starts without
         momentum. What is returned counts from the first epoch of the part.
+    penalty
+        Is added to the cross-entropy at every step, where its gradients count; not in the curve.
 
     Raises
     ------
@@ -180,8 +183,9 @@ def train(
                 with torch.autocast(place.type, torch.bfloat16, enabled=place.type == "cuda"):
                     logits = network(inputs)
                 loss = nn.functional.cross_entropy(logits.float(), classes)
+                whole = loss if penalty is None else loss + penalty()
                 optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                whole.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 cosine.step()
                 total += loss.detach() * len(classes)

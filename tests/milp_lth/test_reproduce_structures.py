@@ -46,7 +46,7 @@ def test_the_structure_with_relus_degrades_first(
     ("wrong", "words"),
     [
         (["--shapes", "lenet5"], "28×28"),
-        (["--shapes", "fc3"], "choose one of fc2"),
+        (["--shapes", "fc5"], "choose one of fc2"),
         (["--densities", "1.5"], "above 0 and up to 1"),
         (["--seeds", "0"], "at least one"),
         (["--scale", "0"], "positive"),

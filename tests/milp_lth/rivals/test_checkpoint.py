@@ -12,6 +12,7 @@ from milp_lth.rivals.edge_popup import edge_popup
 from milp_lth.rivals.files import same
 from milp_lth.rivals.floor import DENSE_SCHEDULE, dense, magnitude
 from milp_lth.rivals.found import Found
+from milp_lth.rivals.masked import masked_layers
 from milp_lth.rivals.random_network import Shape, random_network
 from milp_lth.rivals.supermask import supermask
 from milp_lth.rivals.task import Task, load_task
@@ -86,6 +87,11 @@ def test_the_state_of_another_training_is_refused(task: Task, tmp_path: Path) ->
     for options in ({"seed": 1, "scale": SCALE}, {"seed": 0, "scale": 2 * SCALE}):
         with pytest.raises(ValueError, match="another training: delete it"):
             dense(task, SHAPE, checkpoints=tmp_path, **options)  # type: ignore[arg-type]
+    other = random_network(SHAPE, 0, trainable=True)
+    next(masked_layers(other))[1].mask[0, 0] = False
+    path = checkpoint_in(tmp_path, "dense")
+    with pytest.raises(ValueError, match="another training: delete it"):
+        train(other, task, DENSE_SCHEDULE, seed=0, scale=SCALE, checkpoint=path)
     larger = Shape("fc2", 64, 10, 25)
     with pytest.raises(ValueError, match="delete it"):
         dense(task, larger, seed=0, scale=SCALE, checkpoints=tmp_path)

@@ -115,6 +115,7 @@ def test_shapes(name: str) -> None:
     assert network(torch.rand(3, IMAGES)).shape == (3, 10)
     edges = {
         "fc2": 784 * 30 + 30 * 10,
+        "fc3": 784 * 30 + 30 * 30 + 30 * 10,
         "fc4": 784 * 30 + 2 * 30 * 30 + 30 * 10,
         "lenet5": 400 * 120 + 120 * 84 + 84 * 10,  # convolutions have no mask
     }
@@ -123,7 +124,7 @@ def test_shapes(name: str) -> None:
 
 
 def test_what_is_unknown_is_refused() -> None:
-    with pytest.raises(ValueError, match="fc2, fc4, lenet5"):
+    with pytest.raises(ValueError, match="fc2, fc3, fc4, lenet5"):
         Shape("resnet", 64, 10)
     with pytest.raises(ValueError, match="28×28"):
         Shape("lenet5", 64, 10)

@@ -21,7 +21,8 @@ from milp_lth.rivals.table import rows
 from milp_lth.rivals.task import Task, load_task
 
 METHODS_TAKEN = ("edge-popup", "supermask", "biprop", "biprop-activations", "magnitude",
-                 "magnitude-retrained", "random", "ticket-sparsest")  # fmt: skip
+                 "magnitude-retrained", "greedy", "imp", "phew", "random",
+                 "ticket-sparsest")  # fmt: skip
 ROW_KEYS = {
     "row", "method", "density", "accuracy", "kept", "source_dense", "target_seconds",
     "search_seconds", "examples", "training", "converged", "verified", "difference", "low", "high",
@@ -78,7 +79,10 @@ def test_training_is_told_apart(measured: Rivals) -> None:
     for name in ("edge-popup", "supermask", "biprop", "biprop-activations"):
         assert found[name]["training"] == "masks"
         assert found[name]["target_seconds"] == 0
-    assert found["random"]["training"] == "weights"
+    for name in ("imp", "phew", "random"):
+        assert found[name]["training"] == "weights"
+        assert found[name]["target_seconds"] == 0
+    assert found["imp"]["examples"] == found["imp"]["extra"]["levels"] * one_run
     assert found["ticket-sparsest"]["training"] == "target"
     for name in ("magnitude", "ticket-sparsest"):
         assert found[name]["target_seconds"] == found["dense"]["search_seconds"]
@@ -113,7 +117,7 @@ def test_what_is_measured_is_not_measured_again(
     told = []
     again.measure(lambda done, total: told.append((done, total)))
     assert rows(again) == rows(measured)
-    assert told[-1] == (18, 18)
+    assert told[-1] == (24, 24)
 
 
 def test_an_interrupted_bench_goes_on_and_grows(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What papers on tickets claim, measured again: one file a system."""
