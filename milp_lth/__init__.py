@@ -97,10 +97,12 @@ if TYPE_CHECKING:
     from milp_lth.targets.files import load_target as load_target
     from milp_lth.targets.named import load_named_target as load_named_target
     from milp_lth.targets.onnx_export import save_onnx as save_onnx
+    from milp_lth.theory.laws import RandomSums as RandomSums
     from milp_lth.theory.median_error import median_error as median_error
     from milp_lth.ticket import Ticket as Ticket
     from milp_lth.ticket_files import load_ticket as load_ticket
     from milp_lth.ticket_files import save_ticket as save_ticket
+    from solvers.exact.count_solutions import count_solutions as count_solutions
     from solvers.heuristic.golden_ratio import guaranteed_error as guaranteed_error
     from solvers.registry import available_solvers as available_solvers
     from solvers.registry import get_solver as get_solver
@@ -167,9 +169,11 @@ _PLACES = {
     "milp_lth.targets.files": "load_target",
     "milp_lth.targets.named": "load_named_target",
     "milp_lth.targets.onnx_export": "save_onnx",
+    "milp_lth.theory.laws": "RandomSums",
     "milp_lth.theory.median_error": "median_error",
     "milp_lth.ticket": "Ticket",
     "milp_lth.ticket_files": "load_ticket save_ticket",
+    "solvers.exact.count_solutions": "count_solutions",
     "solvers.heuristic.golden_ratio": "guaranteed_error",
     "solvers.registry": "available_solvers get_solver",
     "solvers.select": "select",

@@ -21,7 +21,8 @@ OWN_FILES = {  # a backend's library is imported in its own file alone, and ther
     "onnx": {"milp_lth/targets/onnx_file.py", "milp_lth/targets/onnx_export.py"},
     "pulp": {"solvers/exact/clash.py"},
     "gurobipy": {"solvers/exact/gurobi.py"},
-    "matplotlib": {"milp_lth/report/figures.py", "milp_lth/report/style.py"},
+    "matplotlib": {f"milp_lth/report/{name}.py"
+                   for name in ("figures", "phase_figures", "style", "theory_figures")},
     # its part for CUDA; these files are themselves imported on use
     "numba": {p.relative_to(ROOT).as_posix() for p in ROOT.glob("solvers/exact/cuda_*.py")},
 }

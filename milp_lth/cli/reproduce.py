@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from milp_lth.cli import claims
+from milp_lth.cli import claims, theory_experiments
 from milp_lth.cli.options import as_json, numbers, print_json, scale_option, training_options
 
 
@@ -15,7 +15,8 @@ def command() -> None:
     """Do a published experiment again, for real."""
 
 
-command.add_command(claims.command)
+for _experiment in (claims.command, *theory_experiments.COMMANDS):
+    command.add_command(_experiment)
 
 
 @command.command(name="pensia2020")
