@@ -146,7 +146,7 @@ def early_bird(
     search = _searched(
         searched, task, penalty, seed=seed, scale=scale, device=device,
         on_epoch=later(on_epoch, 0, num_searched + num_epochs), epochs=range(num_searched),
-        checkpoint=checkpoint_in(checkpoints, "search"),
+        checkpoint=checkpoint_in(checkpoints, f"search-{penalty:g}"),
     )  # fmt: skip
     gates = _copied(searched.gates())
     whole = Transformer(shape, seed)

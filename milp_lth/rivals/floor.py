@@ -140,24 +140,36 @@ def magnitude(
     )
     if not retrain:
         return found
-    trained = train(
-        network.requires_grad_(True),
-        task,
-        RETRAINING_SCHEDULE,
-        seed=seed,
-        scale=scale,
-        device=device,
-        on_epoch=on_epoch,
+    return retrained(
+        found, task, seed=seed, scale=scale, device=device, on_epoch=on_epoch,
         checkpoint=checkpoint_in(checkpoints, "again"),
-    )
-    later = [p._replace(examples=target.examples + p.examples) for p in trained.curve]
+    )  # fmt: skip
+
+
+def retrained(
+    found: Found,
+    task: Task,
+    *,
+    seed: int,
+    scale: float,
+    device: str,
+    on_epoch: OnEpoch | None,
+    checkpoint: Path | None,
+) -> Found:
+    """Train what a method has kept by `RETRAINING_SCHEDULE`, and add what that takes."""
+    network = copy.deepcopy(found.network).requires_grad_(True)
+    trained = train(
+        network, task, RETRAINING_SCHEDULE, seed=seed, scale=scale, device=device,
+        on_epoch=on_epoch, checkpoint=checkpoint,
+    )  # fmt: skip
+    later = [p._replace(examples=found.examples + p.examples) for p in trained.curve]
     return replace(
         found,
         network=network.requires_grad_(False),
-        examples=target.examples + trained.examples,
-        search_seconds=seconds + trained.seconds,
-        curve=(*target.curve, *later),
-        converged=target.converged and converged(trained.curve),
+        examples=found.examples + trained.examples,
+        search_seconds=found.search_seconds + trained.seconds,
+        curve=(*found.curve, *later),
+        converged=found.converged and converged(trained.curve),
     )
 
 

@@ -12,7 +12,6 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +21,7 @@ from torch import nn
 from instances.neuron_selection import NeuronSelection
 from milp_lth.rivals.checkpoint import checkpoint_in
 from milp_lth.rivals.edge_popup import checked_density
-from milp_lth.rivals.floor import DENSE_SCHEDULE, RETRAINING_SCHEDULE
+from milp_lth.rivals.floor import dense, retrained
 from milp_lth.rivals.found import Found
 from milp_lth.rivals.global_imitation import Rest, global_imitation
 from milp_lth.rivals.hidden_units import Units, hidden_layers, units_of, weight_of
@@ -30,7 +29,7 @@ from milp_lth.rivals.imitation import imitation
 from milp_lth.rivals.masked import masks_of
 from milp_lth.rivals.random_network import Shape, random_network
 from milp_lth.rivals.task import Task
-from milp_lth.rivals.training import OnEpoch, converged, train
+from milp_lth.rivals.training import OnEpoch
 from solvers.heuristic.devices import find_device, single_thread
 from solvers.solution import Status
 from solvers.solve import solve
@@ -110,12 +109,12 @@ def greedy_selection(
     checked_density(density)
     if imitation not in IMITATIONS:
         raise ValueError(f"imitation {imitation!r}: choose one of {', '.join(IMITATIONS)}")
-    fit = partial(train, task=task, seed=seed, scale=scale, device=device, on_epoch=on_epoch)
     if target is None:
-        drawn = random_network(shape, seed, trainable=True)
-        hidden_layers(drawn)  # refuses before anything is trained
-        state = checkpoint_in(checkpoints, "dense")
-        target = fit(drawn, schedule=DENSE_SCHEDULE, checkpoint=state).found(drawn, "weights")
+        hidden_layers(random_network(shape, seed))  # refuses before anything is trained
+        target = dense(
+            task, shape, seed=seed, scale=scale, device=device, on_epoch=on_epoch,
+            checkpoints=checkpoints,
+        )  # fmt: skip
     began = time.perf_counter()
     network = copy.deepcopy(target.network)
     inputs = task.train.x[:num_inputs]
@@ -132,20 +131,10 @@ def greedy_selection(
     )
     if not finetune:
         return found
-    trained = fit(
-        network.requires_grad_(True),
-        schedule=RETRAINING_SCHEDULE,
+    return retrained(
+        found, task, seed=seed, scale=scale, device=device, on_epoch=on_epoch,
         checkpoint=checkpoint_in(checkpoints, "finetuning"),
-    )
-    later = [p._replace(examples=target.examples + p.examples) for p in trained.curve]
-    return replace(
-        found,
-        network=network.requires_grad_(False),
-        examples=target.examples + trained.examples,
-        search_seconds=seconds + trained.seconds,
-        curve=(*target.curve, *later),
-        converged=target.converged and converged(trained.curve),
-    )
+    )  # fmt: skip
 
 
 def _prune(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
+from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from milp_lth.rivals.checkpoint import Checkpoint, Progress
 from milp_lth.rivals.found import Found, Point
@@ -208,13 +208,26 @@ def _batches(
 
     A batch is taken from the tensors at once, where they are: nothing is collated or copied over.
     """
-    data = TensorDataset(x, y)
     return DataLoader(
-        data,
+        TensorDataset(x, y),
         batch_size=None,
-        sampler=BatchSampler(RandomSampler(data, generator=order), size, drop_last=False),
+        sampler=_Shuffled(len(y), size, order, x.device),
         generator=torch.Generator(),  # a loader draws a seed of its own from it in every epoch
     )
+
+
+@dataclass(frozen=True)
+class _Shuffled(Sampler[torch.Tensor]):
+    """Yields the numbers of a batch's examples together: one permutation an epoch."""
+
+    num_examples: int
+    size: int
+    order: torch.Generator
+    device: torch.device
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        shuffled = torch.randperm(self.num_examples, generator=self.order)
+        return iter(torch.split(shuffled.to(self.device), self.size))
 
 
 @torch.no_grad()

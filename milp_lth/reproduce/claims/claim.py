@@ -86,4 +86,5 @@ def percent(share: float, digits: int = 1) -> str:
 
 def points(difference: float, digits: int = 1) -> str:
     """Return a difference of shares as text, in points and with its sign."""
-    return f"{100 * difference:+.{digits}f}".replace("-", "−")
+    rounded = round(100 * difference, digits) + 0.0  # no −0.0
+    return f"{rounded:+.{digits}f}".replace("-", "−")

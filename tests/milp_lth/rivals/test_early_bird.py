@@ -228,7 +228,7 @@ def test_the_search_is_the_beginning_of_the_whole_one(
         gate.requires_grad_(True)
     train(
         searched, task, TRANSFORMER_SCHEDULE, seed=0, scale=SCALE, epochs=range(2),
-        checkpoint=folder / "search.safetensors",
+        checkpoint=folder / "search-0.0001.safetensors",
     )  # fmt: skip
     for gates, noted in zip(searched.gates(), history[1], strict=True):
         assert all(map(torch.equal, gates, noted))
