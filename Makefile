@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: run test lint types docs tests test-browser sweep format install clean
+.PHONY: run test lint types docs tests test-browser sweep tamper format install clean
 
 run: install
 	$(BIN)/milp-lth run
@@ -37,6 +37,10 @@ test-browser: install
 # Not part of test: a million rows against all of their subsets, some minutes.
 sweep: install
 	$(BIN)/python docs/measurements/false_claims.py
+
+# Nor is this: a thousand changes to a certified run, made at random, each of which check must find.
+tamper: install
+	OMP_NUM_THREADS=1 MILP_LTH_TAMPERINGS=1000 $(BIN)/python -m pytest -q -n auto tests/milp_lth/test_tampering.py
 
 format: install
 	$(BIN)/ruff check --fix .

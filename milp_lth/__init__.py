@@ -46,6 +46,17 @@ if TYPE_CHECKING:
     from instances.subset_sum import SubsetSum as SubsetSum
     from instances.valued_knapsack import ValuedKnapsack as ValuedKnapsack
     from milp_lth.assembly import assemble as assemble
+    from milp_lth.certificates.certifying import certify_run as certify_run
+    from milp_lth.certificates.classes import BoxAnswer as BoxAnswer
+    from milp_lth.certificates.classes import agreement_on_box as agreement_on_box
+    from milp_lth.certificates.classes import robustness_on_box as robustness_on_box
+    from milp_lth.certificates.optimality import OptimalityCertificate as OptimalityCertificate
+    from milp_lth.certificates.optimality import certify_optimality as certify_optimality
+    from milp_lth.certificates.propagation import PropagatedBound as PropagatedBound
+    from milp_lth.certificates.propagation import propagated_bound as propagated_bound
+    from milp_lth.certificates.weight_errors import LayerErrors as LayerErrors
+    from milp_lth.certificates.worst_case import WorstCase as WorstCase
+    from milp_lth.certificates.worst_case import worst_case as worst_case
     from milp_lth.cluster import open_cluster as open_cluster
     from milp_lth.constructions.registry import list_constructions as list_constructions
     from milp_lth.constructions.theorem import Theorem as Theorem
@@ -97,11 +108,18 @@ if TYPE_CHECKING:
     from milp_lth.targets.files import load_target as load_target
     from milp_lth.targets.named import load_named_target as load_named_target
     from milp_lth.targets.onnx_export import save_onnx as save_onnx
+    from milp_lth.theory.bounds import Bound as Bound
+    from milp_lth.theory.bounds import Bounds as Bounds
+    from milp_lth.theory.bounds import Width as Width
+    from milp_lth.theory.bounds import bounds as bounds
+    from milp_lth.theory.constants import Constant as Constant
+    from milp_lth.theory.constants import load_constants as load_constants
     from milp_lth.theory.laws import RandomSums as RandomSums
     from milp_lth.theory.median_error import median_error as median_error
     from milp_lth.ticket import Ticket as Ticket
     from milp_lth.ticket_files import load_ticket as load_ticket
     from milp_lth.ticket_files import save_ticket as save_ticket
+    from milp_lth.verification import check_run as check_run
     from solvers.exact.count_solutions import count_solutions as count_solutions
     from solvers.heuristic.golden_ratio import guaranteed_error as guaranteed_error
     from solvers.registry import available_solvers as available_solvers
@@ -134,6 +152,12 @@ _PLACES = {
     "instances.subset_sum": "SubsetSum",
     "instances.valued_knapsack": "ValuedKnapsack",
     "milp_lth.assembly": "assemble",
+    "milp_lth.certificates.certifying": "certify_run",
+    "milp_lth.certificates.classes": "BoxAnswer agreement_on_box robustness_on_box",
+    "milp_lth.certificates.optimality": "OptimalityCertificate certify_optimality",
+    "milp_lth.certificates.propagation": "PropagatedBound propagated_bound",
+    "milp_lth.certificates.weight_errors": "LayerErrors",
+    "milp_lth.certificates.worst_case": "WorstCase worst_case",
     "milp_lth.cluster": "open_cluster",
     "milp_lth.constructions.registry": "list_constructions",
     "milp_lth.constructions.theorem": "Theorem",
@@ -169,10 +193,13 @@ _PLACES = {
     "milp_lth.targets.files": "load_target",
     "milp_lth.targets.named": "load_named_target",
     "milp_lth.targets.onnx_export": "save_onnx",
+    "milp_lth.theory.bounds": "Bound Bounds Width bounds",
+    "milp_lth.theory.constants": "Constant load_constants",
     "milp_lth.theory.laws": "RandomSums",
     "milp_lth.theory.median_error": "median_error",
     "milp_lth.ticket": "Ticket",
     "milp_lth.ticket_files": "load_ticket save_ticket",
+    "milp_lth.verification": "check_run",
     "solvers.exact.count_solutions": "count_solutions",
     "solvers.heuristic.golden_ratio": "guaranteed_error",
     "solvers.registry": "available_solvers get_solver",

@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from instances.arrays import IntArray
-from instances.philox import Stream, uniform
 from milp_lth.assembly import ticket_settings
+from milp_lth.certificates.certificate_file import CERTIFICATES, read_certificates
+from milp_lth.certificates.checking import check_certificates
+from milp_lth.certificates.claims import count_claims, sampled_claims
 from milp_lth.coupled import DataAware
 from milp_lth.coupled_check import check_coupling
 from milp_lth.ledger import DIGESTS, Chunk, ContradictionError, Ledger
 from milp_lth.recorded_masks import RecordedMasks
-from milp_lth.run import TICKET, Run
+from milp_lth.run import TICKET, Run, sha256
 from milp_lth.run_target import TARGET
 from milp_lth.sharded_ticket import ShardedTicket
 from milp_lth.shards import shards_in
@@ -29,8 +30,6 @@ SAMPLE = 8
 SECONDS_PER_PROOF = 60.0
 
 _LOGIT_TOLERANCE = 1e-5  # float32 arithmetic may differ from machine to machine by this, relatively
-_SAMPLE_LAYER = 2**16 - 2  # a stream that no layer of a source uses
-_DRAWN_TOGETHER = 1 << 20
 
 OnRow = Callable[[int, int], None]
 """Called with the rows proved again and the rows that will be."""
@@ -47,18 +46,24 @@ def check_run(
 
     Source and ticket are rebuilt from the seed and the masks; every recorded error, objective,
     status, count, agreement and accuracy is computed again and compared; the claims of optimality
-    and infeasibility are proved again by a second method, for a sample of rows or for all.
+    and infeasibility are proved again by a second method, for a sample of rows or for all. So is
+    every certificate, where the folder has any; see `milp_lth.certificates.checking`.
 
     Parameters
     ----------
     folder
         The run's folder.
     every_row
-        Whether to prove every row again rather than 8 of them.
+        Whether to prove every row again rather than 8 of them, and worst inputs and boxes.
     on_row
         Told of the progress of the proofs.
     module
         The class of the run's target, where it has one of its own; see `milp_lth.run.Run`.
+
+    Returns
+    -------
+    list
+        The problems, a line each.
 
     Raises
     ------
@@ -66,6 +71,7 @@ def check_run(
         When something in the folder is missing or cannot be read.
     """
     run = Run(folder, module)
+    certificates = read_certificates(run.folder)
     with Ledger(run.folder) as ledger:
         ticket = run.load_ticket()
         problems = [*_check_inputs(run), *_check_ticket(run, ledger, ticket)]
@@ -75,6 +81,10 @@ def check_run(
             problems += _check_figures(run, ledger, ticket)
             problems += check_coupling(run, ledger)
             problems += _check_proofs(run, ledger, every_row, on_row)
+        if not problems and certificates is not None:
+            problems += check_certificates(
+                run, ledger, ticket, certificates, every_row=every_row, on_certificate=on_row
+            )
         problems += _check_digests(run, ledger)
     return problems
 
@@ -191,37 +201,14 @@ def _check_figures(run: Run, ledger: Ledger, ticket: Ticket | ShardedTicket) -> 
 
 
 def _check_proofs(run: Run, ledger: Ledger, every_row: bool, on_row: OnRow | None) -> Iterator[str]:
-    count = sum(len(_claims(chunk)) for chunk in ledger.chunks())
-    chosen = None if every_row or count <= SAMPLE else _sample(run.settings.seed, count)
-    num_proofs = count if chosen is None else len(chosen)
-    first, done = 0, 0
-    for chunk in ledger.chunks():
-        claims = _claims(chunk)
-        if chosen is not None:
-            mine = chosen[(chosen >= first) & (chosen < first + len(claims))] - first
-            first, claims = first + len(claims), claims[mine]
+    num_claims, done = count_claims(ledger), 0
+    num_proofs = num_claims if every_row else min(SAMPLE, num_claims)
+    for chunk, claims in sampled_claims(ledger, run.settings.seed, None if every_row else SAMPLE):
         for r in claims:
             yield from _prove_again(run, chunk, int(r))
             done += 1
             if on_row is not None:
                 on_row(done, num_proofs)
-
-
-def _claims(chunk: Chunk) -> IntArray:
-    """Return the rows of a chunk of which something is said to be proved."""
-    return np.flatnonzero(np.isin(chunk.status, (Status.OPTIMAL, Status.INFEASIBLE)))
-
-
-def _sample(seed: int, count: int) -> IntArray:
-    """Choose claims by the run's seed: whoever checks the run proves the same rows."""
-    places, draws = np.zeros(0, np.int64), np.zeros(0)
-    for begin in range(0, count, _DRAWN_TOGETHER):
-        more = np.arange(begin, min(begin + _DRAWN_TOGETHER, count))
-        places = np.concatenate([places, more])
-        draws = np.concatenate([draws, uniform(Stream(seed, _SAMPLE_LAYER), more)])
-        least = np.argsort(draws)[:SAMPLE]
-        places, draws = places[least], draws[least]
-    return np.sort(places)
 
 
 def _prove_again(run: Run, chunk: Chunk, r: int) -> Iterator[str]:
@@ -253,7 +240,12 @@ def _check_digests(run: Run, ledger: Ledger) -> Iterator[str]:
     if not isinstance(recorded, dict):
         yield "the digests of the run's files are not recorded"
         return
-    for name, digest in run.digests(ledger).items():
+    found, certificates = run.digests(ledger), run.folder / CERTIFICATES
+    if certificates.exists():
+        found[CERTIFICATES] = sha256(certificates)
+    elif CERTIFICATES in recorded:
+        yield f"{CERTIFICATES} was removed: milp-lth certify {run.folder}"
+    for name, digest in found.items():
         if recorded.get(name) != digest:
             yield f"{name} was changed after the run"
     if run.stated["target"].get("sha256") != recorded.get(TARGET):

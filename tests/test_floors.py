@@ -21,8 +21,10 @@ OWN_FILES = {  # a backend's library is imported in its own file alone, and ther
     "onnx": {"milp_lth/targets/onnx_file.py", "milp_lth/targets/onnx_export.py"},
     "pulp": {"solvers/exact/clash.py"},
     "gurobipy": {"solvers/exact/gurobi.py"},
-    "matplotlib": {f"milp_lth/report/{name}.py"
-                   for name in ("figures", "phase_figures", "style", "theory_figures")},
+    "matplotlib": {
+        f"milp_lth/report/{name}.py"
+        for name in ("figures", "phase_figures", "style", "theory_figures")
+    },
     # its part for CUDA; these files are themselves imported on use
     "numba": {p.relative_to(ROOT).as_posix() for p in ROOT.glob("solvers/exact/cuda_*.py")},
 }

@@ -13,6 +13,7 @@ OK, UNVERIFIED, BAD_INPUT, OUT_OF_TOLERANCE, UNAVAILABLE, INTERRUPTED = 0, 1, 2,
 COMMANDS = (
     "run",
     "check",
+    "certify",
     "resume",
     "report",
     "explain",
@@ -22,6 +23,7 @@ COMMANDS = (
     "export",
     "compare",
     "reproduce",
+    "bounds",
     "rivals",
     "bench",
 )

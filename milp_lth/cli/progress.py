@@ -68,4 +68,4 @@ class Progress:
             )
             self._bar.add_task(self._what, total=total, note=note)
             self._bar.start()
-        self._bar.update(self._bar.task_ids[0], completed=done, note=note)
+        self._bar.update(self._bar.task_ids[0], completed=done, total=total, note=note)
