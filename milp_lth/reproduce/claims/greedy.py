@@ -111,8 +111,7 @@ def _summary(setting: Setting, found: Mapping[str, dict[str, Any]]) -> Summary:
     lines: list[list[str]] = []
     fits = {rule: np.array([fit(curve[rule]) for curve in curves]) for rule in _RULES}
     for rule, fitted in fits.items():
-        middle = np.exp(np.mean(np.log([curve[rule] for curve in curves]), axis=0))
-        quarter = middle[NUM_UNITS // 4 - 1]
+        quarter = np.exp(np.mean(np.log([curve[rule][NUM_UNITS // 4 - 1] for curve in curves])))
         lines.append(
             [f"{rule}, {NUM_UNITS} neurons: a quarter kept", f"{quarter:.1e}",
              f"halved by {-1 / fitted[:, 0].mean():.1f} more, R² {fitted[:, 1].min():.3f}"]
