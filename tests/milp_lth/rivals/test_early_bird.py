@@ -187,13 +187,13 @@ def test_the_distance_of_two_draws() -> None:
 
 
 def test_draws_settle_early(history: list[Units]) -> None:
-    """Draws change at first, and hardly any more long before the search ends."""
+    """Draws change at first, and hardly any more in the second half of the search."""
     assert len(history) == LAST
     draws = [quantile_draw(gates) for gates in history]
     steps = [sum(mask_distance(one, other)) for one, other in pairwise(draws)]
     assert sum(steps[-4:]) < sum(steps[:4]) / 2
     chance = [2 * share * (1 - share) for share in (HEADS_PRUNED, NEURONS_PRUNED)]
-    for draw, part in ((draws[1], 0.8), (draws[3], 0.3)):
+    for draw, part in ((draws[1], 0.8), (draws[4], 0.3)):
         distance = mask_distance(draw, draws[-1])
         assert all(d < part * c for d, c in zip(distance, chance, strict=True))
 
