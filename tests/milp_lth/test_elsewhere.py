@@ -187,9 +187,10 @@ def test_a_killed_worker_costs_a_chunk_and_a_late_one_helps(
         assert len(set(begun)) >= 2
 
         log.write_text("")
-        running = solve_elsewhere(reduction, reduction.chunks(20), executor, solver)
+        running = solve_elsewhere(reduction, reduction.chunks(10), executor, solver)
         chunks = [next(running)]
         cluster.scale(3)
+        cluster.wait_for_workers(3, timeout=60)  # meanwhile the others do what they were sent
         chunks += running
         assert same(masks_of(reduction, chunks), solve_masks(reduction))
         assert len(set(pids(log))) == 3
