@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from instances.arrays import BoolArray, FloatArray, frozen
-from instances.instance import Verdict, wanted
+from instances.instance import Verdict, number_in, wanted, whole_in
 from instances.milp import MILP
 from instances.source_program import source_program
 
@@ -124,16 +124,16 @@ class ArbitrarySource:
         """How far rounding may have moved the judged objectives, shape (b,).
 
         The magnitudes that any mask can reach are carried through the layers, and with them the
-        error that k additions in floating point can make of them; twice that, for the rounding of
-        the bound itself.
+        error that k additions in floating point can make of them, or that products next to 0 lose;
+        twice that, for the rounding of the bound itself.
         """
-        eps = np.finfo(np.float64).eps
+        eps, lost = np.finfo(np.float64).eps, 2.0**-1074
         most = np.broadcast_to(np.abs(self.inputs), (len(self), *self.inputs.shape))
         off = np.zeros_like(most)
         for w in self.weights:
             across = np.swapaxes(np.abs(w), 1, 2)
             reached = most @ across
-            off = off @ across + (w.shape[2] + 1) * eps * (reached + off @ across)
+            off = off @ across + (w.shape[2] + 1) * (eps * (reached + off @ across) + lost)
             most = reached
         off = off + eps * (most + off + np.abs(self.outputs))
         if self.norm == "inf":
@@ -259,14 +259,7 @@ class ArbitrarySource:
         _, inputs, outputs, norm = wanted(fields, "weights_1", "inputs", "outputs", "norm")
         num_layers = sum(str(name).startswith("weights_") for name in fields)
         weights = wanted(fields, *(f"weights_{k + 1}" for k in range(num_layers)))
-        budget, tolerance = fields.get("budget"), fields.get("tolerance")
-        try:
-            limits = (
-                None if budget is None else int(budget),
-                None if tolerance is None else float(tolerance),
-            )
-        except (TypeError, ValueError, OverflowError) as error:
-            raise ValueError(f"budget and tolerance must be single numbers: {error}") from error
+        limits = whole_in(fields, "budget"), number_in(fields, "tolerance")
         return cls(tuple(weights), inputs, outputs, str(norm), *limits)
 
 

@@ -75,7 +75,8 @@ def _judge_integers(
     scaled = np.ldexp(np.where(fits[:, None], numbers, 0.0), -unit[:, None]).astype(np.int64)
     distance = np.abs(scaled[:, n] - scaled[:, :n].sum(axis=1))
     beyond = np.maximum(distance - scaled[:, n + 1 :].sum(axis=1), 0)
-    return np.ldexp(distance.astype(float), unit), np.ldexp(beyond.astype(float), unit), fits
+    with np.errstate(over="ignore"):  # to infinity, which is how that is rounded
+        return np.ldexp(distance.astype(float), unit), np.ldexp(beyond.astype(float), unit), fits
 
 
 def _lowest_bits(numbers: FloatArray) -> NDArray[np.int32]:

@@ -1,5 +1,6 @@
 """Array types, and the read-only arrays that instances are made of."""
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -22,14 +23,26 @@ def frozen(values: ArrayLike, dtype: DTypeLike) -> NDArray[Any]:
         When `values` cannot be converted to `dtype`.
     """
     try:
-        array = np.asarray(values, dtype=dtype)
-    except (TypeError, ValueError) as error:
+        array = np.asarray(values)
+        if array.dtype != dtype:
+            array = _converted(array, np.dtype(dtype))
+    except (TypeError, ValueError, OverflowError, MemoryError) as error:
         raise ValueError(f"expected an array of {np.dtype(dtype)}: {error}") from error
     if _is_read_only(array):
         return array
     core = array[tuple(slice(0, 1) if s == 0 else slice(None) for s in array.strides)].copy()
     core.flags.writeable = False
     return np.broadcast_to(core, array.shape)
+
+
+def _converted(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return numbers as others; text, dates and complex numbers are none, and 2 is no bool."""
+    real = array.dtype == object and all(isinstance(number, Real) for number in array.flat)
+    if array.dtype.kind not in "biuf" and not real:  # Python's own whole numbers have any size
+        raise TypeError(f"these are of {array.dtype}")
+    if dtype == np.bool_ and not ((array == 0) | (array == 1)).all():
+        raise TypeError("not all of these are true or false, 1 or 0")
+    return array.astype(dtype)
 
 
 def frozen_available(values: ArrayLike, shape: tuple[int, ...]) -> BoolArray:
@@ -55,3 +68,9 @@ def _is_read_only(array: NDArray[Any]) -> bool:
             return False
         owner = owner.base
     return owner is None or isinstance(owner, bytes)
+
+
+def largest(*arrays: FloatArray) -> float:
+    """Return the largest magnitude in arrays of finite numbers; 0 where there is none."""
+    ends = [float(end) for a in arrays for end in (a.max(initial=0.0), -a.min(initial=0.0))]
+    return max(ends)

@@ -3,18 +3,21 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 
 from instances.arithmetic import Judgement, judge
-from instances.arrays import BoolArray, FloatArray, frozen, frozen_available
-from instances.instance import Verdict, wanted
+from instances.arrays import BoolArray, FloatArray, frozen, frozen_available, largest
+from instances.instance import Verdict, number_in, wanted, whole_in
 from instances.milp import MILP
 
 MEASURES = ("sum", "max", "rms")
 _ROOM = 2.0**-48  # of all numbers' sum; two roundings, and those of a bound proved in float64
+_LEAST = 2.0**-1074
+_LARGEST = 2.0**1022
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +29,9 @@ class EdgeBudget:
         budget K         min total(e)   subject to Σ m ≤ K        with  e_i = |t_i − Σ_k a_ik m_ik|
         error limit E    min Σ m        subject to total(e) ≤ E
 
-    The total of the weights' errors is their sum, their maximum or their root mean square. Problem
-    b is a neuron, a layer or a network: r weights that share what may be kept.
+    The total of the weights' errors is their sum, their maximum or their root mean square; whether
+    it is within a limit is decided without rounding. Problem b is a neuron, a layer or a network: r
+    weights that share what may be kept.
 
     Parameters
     ----------
@@ -47,7 +51,8 @@ class EdgeBudget:
     Raises
     ------
     ValueError
-        When a shape does not fit, a number is not finite, or not one of budget and limit is given.
+        When a shape does not fit, a number is not finite, not one of budget and limit is given, or
+        a total might overflow.
 
     Examples
     --------
@@ -95,6 +100,9 @@ class EdgeBudget:
         if self.available is not None:
             available = frozen_available(self.available, coefficients.shape)
             object.__setattr__(self, "available", available)
+        reach = largest(coefficients) * coefficients[0].size + largest(targets) * targets.shape[1]
+        if self.measure != "max" and not reach <= _LARGEST:
+            raise ValueError("the total might overflow: scale coefficients and targets down")
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -134,7 +142,7 @@ class EdgeBudget:
     @cached_property
     def _rounding(self) -> FloatArray:
         reach = np.abs(self.targets) + np.abs(self.coefficients).sum(axis=2)
-        return np.array([_ROOM * total(row, self.measure) for row in reach])
+        return np.array([_ROOM * total(row, self.measure) + _LEAST for row in reach])
 
     def num_available(self) -> int:
         """Return the most candidates that a weight may use."""
@@ -191,10 +199,21 @@ class EdgeBudget:
             violation = excess.max(axis=1)
         else:
             violation = np.maximum(totals - self.error_limit, 0.0)
+            for b in np.flatnonzero(in_doubt(totals, self.error_limit)).tolist():
+                violation[b] = max(violation[b], _LEAST) if self._exceeds(b, mask[b]) else 0.0
         if self.available is not None:
             unusable = ~self.available.reshape(mask.shape)
             violation[(mask & unusable).any(axis=1)] = np.inf
         return Verdict(kept if self.counts else totals.copy(), violation, totals)
+
+    def _exceeds(self, b: int, mask: BoolArray) -> bool:
+        """Whether the total of problem `b`, a sum or a root mean square, exceeds the limit."""
+        limit, kept = Fraction(self.error_limit or 0.0), mask.reshape(self.coefficients.shape[1:])
+        rows = zip(self.coefficients[b], self.targets[b].tolist(), kept, strict=True)
+        errors = [abs(Fraction(t) - sum(map(Fraction, a[m].tolist()))) for a, t, m in rows]
+        if self.measure == "sum":
+            return sum(errors) > limit
+        return sum(error**2 for error in errors) > len(errors) * limit**2
 
     def evaluate(self, mask: BoolArray) -> tuple[FloatArray, FloatArray]:
         """Judge masks of shape (b, r·n).
@@ -305,18 +324,14 @@ class EdgeBudget:
             When a key is missing or a value does not fit.
         """
         coefficients, targets = wanted(fields, "coefficients", "targets")
-        budget, limit = fields.get("budget"), fields.get("error_limit")
-        try:
-            return cls(
-                coefficients,
-                targets,
-                None if budget is None else int(budget),
-                None if limit is None else float(limit),
-                str(fields.get("measure", "sum")),
-                fields.get("available"),
-            )
-        except (TypeError, OverflowError) as error:
-            raise ValueError(f"budget and error limit must be single numbers: {error}") from error
+        return cls(
+            coefficients,
+            targets,
+            whole_in(fields, "budget"),
+            number_in(fields, "error_limit"),
+            str(fields.get("measure", "sum")),
+            fields.get("available"),
+        )
 
 
 def total(errors: FloatArray, measure: str) -> float:
@@ -327,6 +342,11 @@ def total(errors: FloatArray, measure: str) -> float:
         return _sum(errors)
     scale = unit_of(errors)
     return scale * math.sqrt(_sum((errors / scale) ** 2) / len(errors))
+
+
+def in_doubt(totals: FloatArray, limit: float) -> BoolArray:
+    """Return which totals of rounded errors are so near the limit that rounding may decide."""
+    return np.asarray(np.abs(totals - limit) <= _ROOM * limit + 64 * _LEAST)
 
 
 def unit_of(errors: FloatArray) -> float:

@@ -1,7 +1,10 @@
 """What every problem class offers: a batch of problems that states and judges itself."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple, Protocol, Self
+from numbers import Real
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, overload
+
+import numpy as np
 
 from instances.arrays import BoolArray, FloatArray
 from instances.milp import MILP
@@ -102,6 +105,49 @@ class Instance(Protocol):
             When a key is missing or a value does not fit.
         """
         ...
+
+
+@overload
+def number_in(fields: Mapping[str, Any], name: str) -> float | None: ...
+
+
+@overload
+def number_in(fields: Mapping[str, Any], name: str, default: float) -> float: ...
+
+
+def number_in(fields: Mapping[str, Any], name: str, default: float | None = None) -> float | None:
+    """Return the number of this name, `default` where there is none.
+
+    Raises
+    ------
+    ValueError
+        When it is text, a truth value, several numbers, or larger than a float.
+    """
+    value = fields.get(name)
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise ValueError(f"{name} {str(value)[:40]}: give single numbers, whole numbers for counts")
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise ValueError(f"{name}: no float64 holds a number that large") from error
+
+
+def whole_in(fields: Mapping[str, Any], name: str) -> int | None:
+    """Return the whole number of this name, None where there is none.
+
+    Raises
+    ------
+    ValueError
+        When it is no whole number from −2⁵³ to 2⁵³.
+    """
+    value = number_in(fields, name)
+    if value is not None and not (value.is_integer() and abs(value) <= 2**53):
+        raise ValueError(f"{name} {value:g}: give a whole number, 2**53 at most")
+    return None if value is None else int(value)
 
 
 def wanted(fields: Mapping[str, Any], *names: str) -> list[Any]:

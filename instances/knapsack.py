@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from instances.objectives import Closest
+from instances.plain_files import size_of
 from instances.subset_sum import SubsetSum
 
 _MOST = 10_000_000
@@ -131,6 +132,7 @@ def _column(path: Path, most: int) -> "array[float]":
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the numbers and words of the lines that have any, none of them long."""
+    size_of(path)
     try:
         with path.open(encoding="utf-8-sig") as file:
             number = 0

@@ -79,6 +79,13 @@ class MILP:
         sums += np.where(np.isfinite(bounds), bounds, 0.0).max(axis=0)
         return float(sums[~self.counts].max(initial=0.0))
 
+    def without_fixed(self) -> "MILP":
+        """Return the program without the entries of variables that are fixed at 0."""
+        kept = ((self.lower != 0) | (self.upper != 0))[self.columns]
+        return replace(
+            self, rows=self.rows[kept], columns=self.columns[kept], values=self.values[kept]
+        )
+
     def mask(self, x: FloatArray) -> BoolArray:
         """Read the mask off a solution `x`, shape (number of variables,)."""
         return np.asarray(x)[self.mask_columns] > 0.5

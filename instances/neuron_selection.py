@@ -1,5 +1,6 @@
 """Hidden units whose best mixture is to stand for all of them: which few are kept."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from instances.arrays import BoolArray, FloatArray, frozen
-from instances.instance import Verdict, wanted
+from instances.instance import Verdict, wanted, whole_in
 from instances.milp import MILP
 from instances.nearest_point import nearest_point
 
@@ -45,8 +46,8 @@ class NeuronSelection:
     Raises
     ------
     ValueError
-        When the batch is empty, a shape does not fit, a number is not finite, or the size is no
-        whole number above 0.
+        When the batch is empty, a shape does not fit, a number is not finite, distances might
+        overflow, or the size is no whole number above 0.
 
     Examples
     --------
@@ -88,6 +89,9 @@ class NeuronSelection:
         object.__setattr__(self, "features", features)
         object.__setattr__(self, "targets", targets)
         object.__setattr__(self, "size", int(self.size))
+        with np.errstate(over="ignore"):
+            if not np.isfinite(self.slack).all():
+                raise ValueError("distances might overflow: scale features and targets down")
 
     def __len__(self) -> int:
         return len(self.features)
@@ -108,12 +112,12 @@ class NeuronSelection:
 
         The least distance for a mask depends on every column with a factor of at most 1. So it is
         off by no more than columns are, by their differences to the targets and the rotation to a
-        triangle, and by what `nearest_point` leaves unproved.
+        triangle, and by what `nearest_point` leaves unproved; and by what is lost of small squares.
         """
         _, num_rows, n = self.features.shape
         reach = np.linalg.norm(self.features, axis=1).max(axis=1)
         reach = reach + np.linalg.norm(self._f, axis=1)
-        return np.asarray(16 * (num_rows + 2 * n) * np.finfo(np.float64).eps * reach)
+        return np.asarray(16 * (num_rows + 2 * n) * (np.finfo(np.float64).eps * reach + 2.0**-537))
 
     @property
     def _f(self) -> FloatArray:
@@ -177,15 +181,17 @@ class NeuronSelection:
         """State layer `b`: the mask, the coefficients, and signed errors, whose squares are added.
 
         Rows are the errors, with n of them at most as in `corners`; the sum of the coefficients;
-        that those of neurons not kept are 0; and the size.
+        that those of neurons not kept are 0; and the size. Errors are counted in a unit in which no
+        corner is longer than 1, so that they weigh as much as the coefficients do.
         """
         corners = self.corners[b]
         n, d = corners.shape
         longest = float(np.linalg.norm(corners, axis=1).max())
+        unit = 2.0 ** min(max(math.frexp(longest)[1], -1000), 1000)
         neuron, number = np.divmod(np.arange(n * d), d)
         everyone, one = np.arange(n), np.ones(n)
         entries = [
-            (number, n + neuron, corners.reshape(-1)),
+            (number, n + neuron, corners.reshape(-1) / unit),
             (np.arange(d), 2 * n + np.arange(d), np.ones(d)),
             (np.full(n, d), n + everyone, one),
             (d + 1 + everyone, n + everyone, one),
@@ -197,7 +203,7 @@ class NeuronSelection:
         kept = order[values[order] != 0]
         num_rows = d + n + 2
         return MILP(
-            c=np.concatenate([np.zeros(2 * n), np.ones(d)]),
+            c=np.concatenate([np.zeros(2 * n), np.full(d, unit)]),
             rows=rows[kept].astype(np.int64),
             columns=columns[kept].astype(np.int64),
             values=values[kept],
@@ -208,8 +214,8 @@ class NeuronSelection:
             integer=np.arange(2 * n + d) < n,
             counts=np.arange(num_rows) == num_rows - 1,
             mask_columns=everyone,
-            # missed by 1, each error is off by 1, and the coefficients by 2n + 1 in all
-            sensitivity=float(np.sqrt(d)) + (2 * n + 1) * longest,
+            # missed by 1, each error is off by a unit, and the coefficients by 2n + 1 in all
+            sensitivity=unit * float(np.sqrt(d)) + (2 * n + 1) * longest,
             squared=True,
         )
 
@@ -231,8 +237,5 @@ class NeuronSelection:
         ValueError
             When a key is missing or a value does not fit.
         """
-        features, size = wanted(fields, "features", "size")
-        try:
-            return cls(features, size, fields.get("targets"))
-        except (TypeError, OverflowError) as error:
-            raise ValueError(f"size must be a whole number: {error}") from error
+        features, _ = wanted(fields, "features", "size")
+        return cls(features, whole_in(fields, "size") or 0, fields.get("targets"))

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from instances.arrays import BoolArray, FloatArray, frozen, frozen_available
-from instances.instance import Verdict, wanted
+from instances.arrays import BoolArray, FloatArray, frozen, frozen_available, largest
+from instances.instance import Verdict, number_in, wanted, whole_in
 from instances.milp import MILP
 
 NORMS = (1.0, 2.0, math.inf)
@@ -46,7 +46,8 @@ class Neurons:
     Raises
     ------
     ValueError
-        When a shape does not fit, a number is not finite, or the norm is unknown.
+        When a shape does not fit, a number is not finite, the norm is unknown, or outputs might
+        overflow.
 
     Examples
     --------
@@ -96,6 +97,10 @@ class Neurons:
         if self.available is not None:
             available = frozen_available(self.available, coefficients.shape)
             object.__setattr__(self, "available", available)
+        reach = largest(coefficients) * coefficients.shape[2] + largest(targets)
+        reach *= max(largest(inputs), self.ridge) * (inputs.size + 1)
+        if not reach <= 2.0 ** (500 if self.norm == 2 else 1000):
+            raise ValueError("the outputs might overflow: scale inputs or weights down")
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -118,11 +123,16 @@ class Neurons:
 
     @cached_property
     def slack(self) -> FloatArray:
-        """What rounding may do to objectives: the terms of a sum times the size of its numbers."""
+        """What rounding may do to objectives: the terms of a sum times the size of its numbers.
+
+        And what is lost of numbers next to 0, or of squares of such.
+        """
         _, d, n = self.coefficients.shape
         sizes = np.abs(self.targets) + np.abs(self.coefficients).sum(axis=2)
         reach = self._norm(np.abs(self.inputs) @ sizes.T, self.ridge * sizes.T)
-        return np.asarray(4 * (len(self.inputs) + d + n) * np.finfo(np.float64).eps * reach)
+        lost = 2.0 ** (-537 if self.norm == 2 else -1074)
+        num_terms = len(self.inputs) + d + n
+        return np.asarray(4 * num_terms * (np.finfo(np.float64).eps * reach + lost))
 
     def part(self, start: int, stop: int) -> "Neurons":
         """Return the neurons from `start` up to but not including `stop`."""
@@ -287,16 +297,16 @@ class Neurons:
             When a key is missing or a value does not fit.
         """
         inputs, coefficients, targets = wanted(fields, "inputs", "coefficients", "targets")
-        budget = fields.get("budget")
-        try:
-            return cls(
-                inputs,
-                coefficients,
-                targets,
-                float(fields.get("norm", 2)),
-                float(fields.get("ridge", 0)),
-                None if budget is None else int(budget),
-                fields.get("available"),
-            )
-        except (TypeError, OverflowError) as error:
-            raise ValueError(f"norm, ridge and budget must be single numbers: {error}") from error
+        named = {str(norm): norm for norm in NORMS} | {f"{norm:g}": norm for norm in NORMS}
+        norm = str(fields.get("norm", 2))
+        if norm not in named:
+            raise ValueError(f"norm {norm[:40]}: choose 1, 2 or inf")
+        return cls(
+            inputs,
+            coefficients,
+            targets,
+            named[norm],
+            number_in(fields, "ridge", 0.0),
+            whole_in(fields, "budget"),
+            fields.get("available"),
+        )

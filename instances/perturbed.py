@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from instances.arithmetic import Judgement, judge
 from instances.arrays import BoolArray, FloatArray, frozen, frozen_available
-from instances.instance import Verdict, wanted
+from instances.instance import Verdict, number_in, wanted
 from instances.milp import MILP
 from instances.objectives import Closest, FixedSize, Sparsest, make_objective
 
@@ -318,14 +318,8 @@ class PerturbedSubsetSum:
         coefficients, targets, perturbations, name = wanted(
             fields, "coefficients", "targets", "perturbations", "objective"
         )
-        if name == FixedSize.name:
+        if str(name) == FixedSize.name:
             raise ValueError(_FIXED)
-        tolerance = fields.get("tolerance")
-        try:
-            objective = make_objective(
-                str(name), tolerance=None if tolerance is None else float(tolerance)
-            )
-        except (TypeError, OverflowError) as error:
-            raise ValueError(f"tolerance must be a single number: {error}") from error
+        objective = make_objective(str(name), tolerance=number_in(fields, "tolerance"))
         assert not isinstance(objective, FixedSize)
         return cls(coefficients, targets, perturbations, objective, fields.get("available"))

@@ -1,5 +1,6 @@
 """Blocks of subset sums that share hidden units: every unit in use is paid for once."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -9,7 +10,7 @@ import numpy as np
 
 from instances.arithmetic import judge
 from instances.arrays import BoolArray, FloatArray, IntArray, frozen, frozen_available
-from instances.instance import Verdict, wanted
+from instances.instance import Verdict, number_in, wanted
 from instances.milp import MILP
 from instances.objectives import Sparsest
 from instances.subset_sum import SubsetSum
@@ -314,16 +315,16 @@ class SharedUnits:
         ValueError
             When a key is missing or a value does not fit.
         """
-        coefficients, targets, tolerance = wanted(fields, "coefficients", "targets", "tolerance")
-        try:
-            return cls(
-                coefficients,
-                targets,
-                float(tolerance),
-                float(fields.get("unit_cost", 1.0)),
-                float(fields.get("edge_cost", 0.0)),
-                fields.get("structured", False),
-                fields.get("available"),
-            )
-        except (TypeError, OverflowError) as error:
-            raise ValueError(f"tolerance and costs must be single numbers: {error}") from error
+        coefficients, targets, _ = wanted(fields, "coefficients", "targets", "tolerance")
+        structured = fields.get("structured", False)
+        if not isinstance(structured, bool):
+            raise ValueError(f"structured {str(structured)[:40]!r}: give true or false")
+        return cls(
+            coefficients,
+            targets,
+            number_in(fields, "tolerance", math.nan),
+            number_in(fields, "unit_cost", 1.0),
+            number_in(fields, "edge_cost", 0.0),
+            structured,
+            fields.get("available"),
+        )

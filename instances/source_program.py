@@ -18,6 +18,9 @@ floating point, in whatever order, and no row is at odds with another over a las
 _BIG_M_BITS = 24
 """Of the big-M numbers, which are rounded up and one step more."""
 
+_LEAST = 2.0**-1000
+"""No unit is smaller than that: quotients would overflow."""
+
 _CUT_MARGIN = 1e-8
 """What the cut on the error is loosened by: ten times what float solvers declare."""
 
@@ -170,8 +173,8 @@ class _Builder:
             default=0.0,
         )
         exponent = float(np.frexp(reach)[1])
-        step = 2.0 ** (exponent - _BIG_M_BITS)
-        sums = self._first_sums(copies[0], 2.0 ** (exponent - _BITS))
+        step = max(2.0 ** (exponent - _BIG_M_BITS), _LEAST)
+        sums = self._first_sums(copies[0], max(2.0 ** (exponent - _BITS), _LEAST))
         for level in range(len(self.weights) - 1):
             above: list[list[list[tuple[int, float]]]] = [
                 [[] for _ in copies[level + 1]] for _ in self.inputs

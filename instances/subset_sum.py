@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from instances.arithmetic import Judgement, judge
 from instances.arrays import BoolArray, FloatArray, frozen, frozen_available
-from instances.instance import Verdict, wanted
+from instances.instance import Verdict, number_in, wanted, whole_in
 from instances.milp import MILP
 from instances.objectives import Closest, FixedSize, Objective, Sparsest, make_objective
 from instances.recipe import Recipe
@@ -270,13 +270,7 @@ class SubsetSum:
             When a key is missing or a value does not fit.
         """
         coefficients, targets, name = wanted(fields, "coefficients", "targets", "objective")
-        tolerance, size = fields.get("tolerance"), fields.get("size")
-        try:
-            objective = make_objective(
-                str(name),
-                tolerance=None if tolerance is None else float(tolerance),
-                size=None if size is None else int(size),
-            )
-        except (TypeError, OverflowError) as error:
-            raise ValueError(f"tolerance and size must be single numbers: {error}") from error
+        objective = make_objective(
+            str(name), tolerance=number_in(fields, "tolerance"), size=whole_in(fields, "size")
+        )
         return cls(coefficients, targets, objective, fields.get("available"))

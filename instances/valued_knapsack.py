@@ -88,7 +88,8 @@ class ValuedKnapsack:
     def counts(self) -> bool:
         """Whether all values are whole numbers, and so every objective."""
         whole = not (self.values % 1).any()
-        return whole and bool((np.abs(self.values).sum(axis=1) < _EXACT).all())
+        with np.errstate(over="ignore"):
+            return whole and bool((np.abs(self.values).sum(axis=1) < _EXACT).all())
 
     @property
     def tolerance(self) -> None:

@@ -1,12 +1,15 @@
 """Calibration inputs: what data-aware pruning looks at, and never judges by."""
 
+import io
 import os
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from instances.arrays import FloatArray, frozen
 from instances.files import read_npz
+from instances.plain_files import content_of, size_of
 from milp_lth.targets.data import Data, random_data
 from milp_lth.targets.named import load_data
 
@@ -45,33 +48,34 @@ def load_calibration(file: str | None, data: Data, name: str | None) -> Data:
             f"--calibration {file}: inputs of shape {x.shape}; give shape (samples, "
             f"{data.x.shape[1]}) with one sample at least"
         )
-    if not np.isfinite(x).all():
-        raise ValueError(f"--calibration {file}: remove NaN and infinity")
+    inputs = torch.tensor(x, dtype=torch.float32)
+    if not bool(inputs.isfinite().all()):
+        raise ValueError(f"--calibration {file}: remove NaN, infinity and what float32 cannot hold")
     if data.input_range[0] >= 0 and (x < 0).any():
         raise ValueError(
             f"--calibration {file}: some inputs are negative: declare an --input-range that "
             "begins below 0"
         )
-    inputs = torch.tensor(x, dtype=torch.float32)
     return Data(os.path.abspath(file), "calibration", inputs, None, data.input_range)
 
 
 _OTHER_SEED = 2**32 - 1
 
 
-def _read(path: Path) -> "np.ndarray[tuple[int, ...], np.dtype[np.float64]]":
+def _read(path: Path) -> FloatArray:
     try:
         if path.suffix == ".npy":
-            found = np.load(path, allow_pickle=False)
+            found = np.lib.format.read_array(io.BytesIO(content_of(path)), allow_pickle=False)
         elif path.suffix == ".npz":
-            found = read_npz(path.read_bytes())["x"]
+            found = read_npz(content_of(path))["x"]
         elif path.suffix == ".safetensors":
             from safetensors.numpy import load_file
 
+            size_of(path)
             found = load_file(path)["x"]
         else:
             raise ValueError("give .npy, .npz or .safetensors")
-        return np.asarray(found, dtype=np.float64)
+        return frozen(found, np.float64)
     except KeyError as error:
         raise ValueError(f"--calibration {path}: the key 'x' is missing") from error
     except OSError as error:

@@ -29,7 +29,7 @@ from typing import Any
 from milp_lth import __version__
 from milp_lth.ledger import Chunk
 from milp_lth.reduction import Part, Reduction
-from milp_lth.solving import Ranges
+from milp_lth.solving import UNLIMITED, Ranges
 from solvers.cores import num_cores
 from solvers.registry import REGISTRY, get_solver, solver_name
 from solvers.select import Auto
@@ -43,7 +43,6 @@ RETRIES = 3
 _AHEAD = 2  # chunks per worker that are handed out: one in hand, one in the bush
 _LOOK = 1.0  # seconds between two looks at stragglers and new workers
 _SLOW, _SLOW_SECONDS = 4.0, 5.0  # a straggler takes so many times the median, and so long
-_UNLIMITED = 1e9  # seconds: a time limit for processes that are to be waited for
 
 
 class WorkersLostError(ValueError):
@@ -216,6 +215,6 @@ def _solve(
     if batched and math.isinf(time_limit):
         return Chunk.of(place, start, stop, solve(instance, decides))
     began = time.perf_counter()
-    proposal = _OWN.worker.propose(decides, instance, min(time_limit, _UNLIMITED))
+    proposal = _OWN.worker.propose(decides, instance, min(time_limit, UNLIMITED))
     taken = time.perf_counter() - began - proposal.stats.get("start_seconds", 0.0)
     return Chunk.of(place, start, stop, judged(instance, proposal, name, taken))

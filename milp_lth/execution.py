@@ -1,6 +1,5 @@
 """Carrying a run to its end, from wherever it stands."""
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
@@ -11,11 +10,12 @@ from typing import Any
 from instances.files import write_atomically
 from milp_lth.coupled import DataAware
 from milp_lth.coupled_solving import solve_coupled
+from milp_lth.folders import alone_in
 from milp_lth.ledger import DIGESTS, Chunk, Ledger
 from milp_lth.report.render import render
 from milp_lth.run import REPORT, Run, sha256
 from milp_lth.sharded_ticket import ShardedTicket
-from milp_lth.solving import CHUNK_ROWS, solve_chunks
+from milp_lth.solving import CHUNK_ROWS, limit_for, solve_chunks
 from milp_lth.ticket import Ticket
 from solvers.solve import judged
 from solvers.solver import nothing_known
@@ -43,8 +43,8 @@ def execute(
     on_progress
         Told of the rows solved.
     should_stop
-        Asked after every chunk; when it says yes, KeyboardInterrupt is raised and the folder can
-        be continued later.
+        Asked after every chunk and between the steps that follow; when it says yes,
+        KeyboardInterrupt is raised and the folder can be continued later.
     executor
         Where chunks are solved, see `milp_lth.elsewhere`; None: here.
     chunk_rows
@@ -54,10 +54,15 @@ def execute(
     -------
     dict
         The figures, as ``milp-lth run --json`` prints them.
+
+    Raises
+    ------
+    ValueError
+        When another process is at work in the folder, or nothing can be written there.
     """
-    clock = _Clock()
-    with Ledger(run.folder) as ledger:
-        figures = ledger.figures()
+    clock = _Clock(should_stop)
+    with alone_in(run.folder), Ledger(run.folder) as ledger:
+        figures = ledger.figures(shown=True)
         if DIGESTS not in figures:
             with clock("draw"):
                 if run.settings.coupling() is None:
@@ -80,7 +85,7 @@ def execute(
             ledger.put_figures(figures)
             write_report(run, ledger, ticket)
             ledger.put_figures({DIGESTS: run.digests(ledger)})
-            figures = ledger.figures()
+            figures = ledger.figures(shown=True)
     return {k: v for k, v in figures.items() if k != DIGESTS} | {"out": str(run.folder)}
 
 
@@ -90,9 +95,9 @@ def rewrite_report(run: Run) -> Path:
     Raises
     ------
     ValueError
-        When the run is not finished.
+        When the run is not finished, or another process is at work in its folder.
     """
-    with Ledger(run.folder) as ledger:
+    with alone_in(run.folder), Ledger(run.folder) as ledger:
         digests = ledger.figures().get(DIGESTS)
         if digests is None:
             raise ValueError(f"{run.folder}: not finished: milp-lth resume {run.folder}")
@@ -111,13 +116,16 @@ def write_report(run: Run, ledger: Ledger, ticket: Ticket | ShardedTicket) -> Pa
 
 
 class _Clock:
-    """How long each phase took, in seconds."""
+    """How long each phase took, in seconds; none begins once somebody wants to stop."""
 
-    def __init__(self) -> None:
+    def __init__(self, should_stop: Callable[[], bool]) -> None:
         self.phases: dict[str, float] = {}
+        self._should_stop = should_stop
 
     @contextmanager
     def __call__(self, phase: str) -> Iterator[None]:
+        if self._should_stop():
+            raise KeyboardInterrupt
         began = time.perf_counter()
         yield
         self.phases[phase] = time.perf_counter() - began
@@ -132,7 +140,6 @@ def _solve(
     should_stop: Callable[[], bool],
 ) -> float:
     """Solve and record what is not known; return the seconds that were solving proper."""
-    limit = math.inf if run.settings.time_limit is None else run.settings.time_limit
     done, worst, seconds = 0, 0.0, 0.0
     for recorded in ledger.chunks():
         done += recorded.stop - recorded.start
@@ -141,7 +148,7 @@ def _solve(
     chunks = solve_chunks(
         run.reduction,
         run.settings.make_solver(),
-        time_limit=limit,
+        time_limit=limit_for(run.settings.solver, run.settings.time_limit),
         chunk_rows=chunk_rows or run.settings.chunk_rows(elsewhere=executor is not None),
         done=ledger.done(),
         executor=executor,
@@ -173,7 +180,7 @@ def _solve_coupled(
         coupling,
         calibration,
         run.settings.make_solver(),
-        time_limit=math.inf if run.settings.time_limit is None else run.settings.time_limit,
+        time_limit=limit_for(run.settings.solver, run.settings.time_limit),
     ):
         part = run.reduction.parts[solved.part]
         for start in range(0, len(part), CHUNK_ROWS):

@@ -15,7 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instances.arrays import BoolArray, FloatArray
-from solvers.solution import Solution
+from milp_lth.databases import open_database, writing
+from milp_lth.recorded_figures import check_figures
+from milp_lth.value_kinds import fits
+from solvers.solution import Solution, Status
 
 FILE = "results.sqlite"
 
@@ -32,6 +35,11 @@ create table if not exists chunks (
 ) strict;
 create table if not exists figures (name text primary key, value text not null) strict;
 """
+
+
+_PLACE = tuple[int, int, int]
+_ROW = tuple[int, int, int, bytes, bytes, bytes, bytes, bytes, str, float, float, float]
+"""What the columns of a chunk hold."""
 
 
 class ContradictionError(ValueError):
@@ -96,19 +104,7 @@ class Ledger:
     def __init__(self, folder: Path, *, create: bool = False) -> None:
         self.folder = folder
         self._path = folder / FILE
-        if not create and not self._path.is_file():
-            raise ValueError(f"{self._path}: there is no such file")
-        mode = "rwc" if create else "rw"
-        try:
-            self._connection = sqlite3.connect(
-                f"{self._path.absolute().as_uri()}?mode={mode}", uri=True
-            )
-            if create:
-                self._connection.execute("pragma journal_mode = wal")
-                self._connection.executescript(_SCHEMA)
-            self._connection.execute("select count(*) from chunks").fetchone()
-        except sqlite3.Error as error:
-            raise ValueError(f"{self._path}: not a whole results file ({error})") from error
+        self._connection = open_database(self._path, _SCHEMA, create=create)
 
     def __enter__(self) -> Self:
         return self
@@ -124,8 +120,8 @@ class Ledger:
             _bytes(chunk.bound, unless=chunk.objective),
             chunk.status.astype(np.uint8).tobytes(),
         )
-        with self._connection:
-            self._connection.execute(
+        with writing(self._connection, self._path) as connection:
+            connection.execute(
                 "insert or replace into chunks values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (*chunk[:4], *blobs, *chunk[8:]),
             )
@@ -136,6 +132,8 @@ class Ledger:
         for part, start, stop in self._select(
             "select part, start, stop from chunks order by part, start"
         ):
+            if not fits((part, start, stop), _PLACE) or not 0 <= start < stop or part < 0:
+                raise ValueError(f"{self._path}: the record of part {part}, row {start} is damaged")
             found.setdefault(part, []).append((start, stop))
         return found
 
@@ -166,12 +164,16 @@ class Ledger:
     def _chunk(self, row: tuple[Any, ...]) -> Chunk:
         part, start, stop, mask, objective, error, bound, status, *rest = row
         try:
+            if not fits(row, _ROW) or not 0 <= start < stop or part < 0 or min(rest[1:]) < 0:
+                raise ValueError("another place, or other kinds of values")
             errors = _numbers(error, stop - start)
             objectives = _numbers(objective, stop - start) if objective else errors
             bounds = _numbers(bound, stop - start) if bound else objectives
             statuses = np.frombuffer(status, dtype=np.uint8)
-            if len(statuses) != stop - start:
+            if len(statuses) != stop - start or statuses.max() >= len(Status):
                 raise ValueError("as many statuses as rows")
+            if any(np.isnan(numbers).any() for numbers in (objectives, errors, bounds)):
+                raise ValueError("NaN")
         except ValueError as damage:
             where = f"part {part}, row {start}"
             raise ValueError(f"{self._path}: the record of {where} is damaged") from damage
@@ -180,23 +182,30 @@ class Ledger:
     def put_figures(self, figures: dict[str, Any]) -> None:
         """Record figures by name, each as JSON."""
         rows = [(name, json.dumps(value)) for name, value in figures.items()]
-        with self._connection:
-            self._connection.executemany("insert or replace into figures values (?, ?)", rows)
+        with writing(self._connection, self._path) as connection:
+            connection.executemany("insert or replace into figures values (?, ?)", rows)
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self, *, shown: bool = False) -> dict[str, Any]:
         """Return the recorded figures.
+
+        Parameters
+        ----------
+        shown
+            Whether pages or tables are made of them: each must then be what they take for granted.
 
         Raises
         ------
         ValueError
             When one is damaged.
         """
+        rows = list(self._select("select * from figures"))
         try:
-            return {
-                name: json.loads(value) for name, value in self._select("select * from figures")
-            }
-        except json.JSONDecodeError as error:
+            figures = {name: json.loads(value) for name, value in rows}
+            if shown:
+                check_figures(figures, finished=DIGESTS in figures)
+        except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"{self._path}: a recorded figure is damaged ({error})") from error
+        return figures
 
     def digest(self) -> str:
         """Return the SHA-256 of everything recorded but the digests themselves."""

@@ -1,7 +1,6 @@
 """A run: a folder that holds what was asked, what was found, and all that is needed to check it."""
 
 import hashlib
-import json
 import math
 import os
 import time
@@ -12,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from instances.arrays import BoolArray
+from instances.plain_files import json_of, size_of
 from milp_lth.assembly import assemble
 from milp_lth.beside import beside_independent
 from milp_lth.calibration import load_calibration
+from milp_lth.environment import ENVIRONMENT
 from milp_lth.evaluation import Evaluation, evaluate
 from milp_lth.ledger import Ledger
 from milp_lth.narrower import narrower_tickets
@@ -23,7 +24,7 @@ from milp_lth.networks.forms import Convolution, Lookup
 from milp_lth.networks.walked import Walked
 from milp_lth.recorded_masks import RecordedMasks
 from milp_lth.reduction import BOTH_SIGNS, Reduction, reduce
-from milp_lth.run_settings import RunSettings
+from milp_lth.run_settings import RunSettings, read_settings
 from milp_lth.run_target import TARGET, read_run_target
 from milp_lth.sharded_ticket import ShardedTicket
 from milp_lth.shards import INDEX, WHOLE_EDGES, num_edges, shards_in, write_shards
@@ -32,6 +33,7 @@ from milp_lth.targets.data import Data, random_data
 from milp_lth.targets.named import load_data
 from milp_lth.ticket import Ticket
 from milp_lth.ticket_files import load_ticket, save_ticket
+from milp_lth.value_kinds import fits
 from solvers.select import Auto
 from solvers.solution import Status
 
@@ -59,16 +61,17 @@ class Run:
     def __init__(self, folder: str | os.PathLike[str], module: str | None = None) -> None:
         began = time.perf_counter()
         self.folder = Path(folder)
-        self.stated = _read_settings(self.folder)
+        self.stated, self.settings = _read_settings(self.folder)
+        target = self.stated["target"]
         try:
-            self.settings = _settings(self.stated)
+            self.network, self.target_file = read_run_target(
+                self.folder, self.settings, target, module
+            )
             low, high = self.stated["data"]["input_range"]
-            target = dict(self.stated["target"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ValueError(f"{self.folder / SETTINGS}: damaged ({error})") from error
-        self.network, self.target_file = read_run_target(self.folder, self.settings, target, module)
-        self.data = load_run_data(self.settings, self.network, (float(low), float(high)))
-        self.reduction = reduce_for(self.settings, self.network, self.data.input_range)
+            self.data = load_run_data(self.settings, self.network, (low, high))
+            self.reduction = reduce_for(self.settings, self.network, self.data.input_range)
+        except MemoryError as error:
+            raise ValueError(f"{self.folder}: does not fit into memory") from error
         self.seconds_to_read = time.perf_counter() - began
 
     def calibration(self) -> Data:
@@ -281,37 +284,46 @@ def settings_of(folder: str | os.PathLike[str]) -> RunSettings:
     ValueError
         When the folder is none of a run, or its settings are damaged.
     """
-    path = Path(folder)
-    try:
-        return _settings(_read_settings(path))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path / SETTINGS}: damaged ({error})") from error
+    return _read_settings(Path(folder))[1]
 
 
-def _settings(stated: dict[str, Any]) -> RunSettings:
-    fields = dict(stated["settings"])
-    for name, value in fields.items():
-        if isinstance(value, list):
-            fields[name] = tuple(fields[name])
-    return RunSettings(**fields)
-
-
-def _read_settings(folder: Path) -> dict[str, Any]:
+def _read_settings(folder: Path) -> tuple[dict[str, Any], RunSettings]:
+    """Return all that a run's settings file states, and what was asked."""
     path = folder / SETTINGS
     try:
-        stated = json.loads(path.read_text(encoding="utf-8"))
+        stated = json_of(path)
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"{path}: cannot be read ({error.strerror}): milp-lth run begins one"
+        ) from error
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ValueError(f"{path}: damaged ({error})") from error
     if not isinstance(stated, dict) or stated.get("format") != FORMAT:
         raise ValueError(f"{path}: not the settings of a run")
-    return stated
+    if not fits(stated, _KINDS) or not fits(stated["target"].get("path"), str | None):
+        raise ValueError(f"{path}: damaged (target, data or environment are not whole)")
+    ends = stated["data"]["input_range"]
+    if len(ends) != 2 or not (ends[0] <= ends[1] and all(map(math.isfinite, ends))):
+        raise ValueError(f"{path}: damaged (input_range: two finite numbers, lower first)")
+    try:
+        return stated, read_settings(stated.get("settings"))
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ValueError(f"{path}: damaged ({error})") from error
+
+
+_KINDS = {
+    "target": {},
+    "data": {"input_range": list[float], "digest": str, "num_inputs": int},
+    "environment": ENVIRONMENT,
+}
 
 
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file's content."""
     try:
+        size_of(path)
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:

@@ -1,11 +1,10 @@
 """A new run: everything that is asked is checked before anything is written."""
 
+import contextlib
 import itertools
 import json
 import os
-import platform
 from dataclasses import asdict, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +13,30 @@ from torch import nn
 from instances.edge_budget import EdgeBudget
 from instances.files import write_atomically
 from instances.neurons import Neurons
-from milp_lth import __version__
 from milp_lth.calibration import load_calibration
 from milp_lth.coupled import DataAware, EdgeLimit
 from milp_lth.data_aware import IN_A_ROW
+from milp_lth.environment import environment
 from milp_lth.evaluation import try_out
-from milp_lth.ledger import Ledger
+from milp_lth.folders import alone_in, is_free
+from milp_lth.ledger import FILE, Ledger
 from milp_lth.network import Network
 from milp_lth.run import FORMAT, SETTINGS, load_run_data, reduce_for, sha256
 from milp_lth.run_settings import RunSettings
-from milp_lth.run_target import load_asked_target, read_for, write_run_target
+from milp_lth.run_target import (
+    TARGET,
+    TARGET_ONNX,
+    load_asked_target,
+    read_for,
+    write_run_target,
+)
 from milp_lth.targets.data import Data
 from milp_lth.targets.named import is_data_folder
 from solvers.registry import available_solvers, get_solver
 from solvers.select import Auto
 
-_VERSIONS = ("numpy", "numba", "torch", "ortools", "pulp", "scipy", "scikit-learn")
+_BEGUN = (TARGET, TARGET_ONNX, f"{FILE}-wal", f"{FILE}-shm", FILE)
+"""What lies in a folder before its settings do. The ledger comes first, and goes last."""
 
 
 def create_run(settings: RunSettings, out: str | os.PathLike[str] | None = None) -> Path:
@@ -64,28 +71,40 @@ def create_run(settings: RunSettings, out: str | os.PathLike[str] | None = None)
             raise ValueError(IN_A_ROW)
         coupling.budgets(len(reduction.layers))
         calibration = load_calibration(settings.calibration, data, settings.data_name())
-    folder = _free_folder(Path(settings.target).stem) if out is None else Path(out)
+    folder = Path("runs") if out is None else Path(out)
     try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ValueError(f"{folder} exists and is not empty: give another --out")
-        folder.mkdir(parents=True, exist_ok=True)
-        target, file = write_run_target(settings, module, network, folder)
-        target["sha256"] = sha256(file)
-        stated = {
-            "format": FORMAT,
-            "settings": asdict(settings),
-            "target": target,
-            "data": _described(data) | {"input_range": list(data.input_range)},
-            "calibration": None if calibration is None else _described(calibration),
-            "versions": _versions(),
-        }
-        content = json.dumps(stated, indent=2, ensure_ascii=False) + "\n"
-        with Ledger(folder, create=True):
-            pass
-        write_atomically(folder / SETTINGS, content.encode())
+        if out is None:
+            folder = _new_folder(Path(settings.target).stem)
+        elif not folder.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+        with alone_in(folder):
+            _begin(folder)
+            target, file = write_run_target(settings, module, network, folder)
+            target["sha256"] = sha256(file)
+            stated = {
+                "format": FORMAT,
+                "settings": asdict(settings),
+                "target": target,
+                "data": _described(data) | {"input_range": list(data.input_range)},
+                "calibration": None if calibration is None else _described(calibration),
+                "environment": environment(),
+            }
+            content = json.dumps(stated, indent=2, ensure_ascii=False) + "\n"
+            write_atomically(folder / SETTINGS, content.encode())
     except OSError as error:
         raise ValueError(f"{folder}: cannot be written ({error.strerror or error})") from error
     return folder
+
+
+def _begin(folder: Path) -> None:
+    """Make the ledger, in an empty folder or in one that was not begun to the end."""
+    begun = (folder / FILE).exists()
+    if not is_free(folder, *(_BEGUN if begun else ())):
+        raise ValueError(f"{folder} exists and is not empty: give another --out")
+    for name in _BEGUN:
+        (folder / name).unlink(missing_ok=True)
+    with Ledger(folder, create=True):
+        pass
 
 
 def _described(data: Data) -> dict[str, Any]:
@@ -161,17 +180,11 @@ def _check_fit(network: Network, data: Data) -> None:
         raise ValueError("some inputs are negative: declare an --input-range that begins below 0")
 
 
-def _free_folder(stem: str) -> Path:
-    return next(
-        folder for k in itertools.count(1) if not (folder := Path("runs") / f"{stem}-{k}").exists()
-    )
-
-
-def _versions() -> dict[str, str]:
-    versions = {"milp_lth": __version__, "python": platform.python_version()}
-    for name in _VERSIONS:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions
+def _new_folder(stem: str) -> Path:
+    """Make the first of ``runs/STEM-1``, ``-2``, … that is not there: no two runs get the same."""
+    for k in itertools.count(1):
+        folder = Path("runs") / f"{stem}-{k}"
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            break
+    return folder

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 
@@ -13,6 +13,7 @@ from milp_lth.quantising import check_bits
 from milp_lth.solving import CHUNK_ROWS, REMOTE_CHUNK_ROWS, SLOW_CHUNK_ROWS
 from milp_lth.source import Source
 from milp_lth.targets.named import NAMED_TARGETS
+from milp_lth.value_kinds import fits
 from solvers.registry import REGISTRY, get_solver
 from solvers.select import Auto, on_device
 from solvers.solver import Solver
@@ -68,6 +69,9 @@ class RunSettings:
     device: str = AUTO
 
     def __post_init__(self) -> None:
+        for name in ("target", "data", "calibration", "module", "solver", "device"):
+            if not fits(getattr(self, name), str | None):
+                raise ValueError(f"--{name} {getattr(self, name)!r}: give a name in Unicode")
         construction = self.source().registered
         if self.assignment is not None and not construction.has_units:
             raise ValueError(f"--construction {self.construction} has no hidden units to assign")
@@ -189,9 +193,29 @@ class RunSettings:
             name = "cuda" if torch.cuda.is_available() else "cpu"
         try:
             device = torch.device(name)
-            torch.zeros(1, device=device)
+            torch.zeros(1, device=device).tolist()  # which a device that only plans cannot
         except (RuntimeError, AssertionError) as error:
             raise ValueError(
                 f"device {name!r} cannot be used: {str(error).splitlines()[0]}"
             ) from error
         return device
+
+
+def read_settings(stated: Any) -> RunSettings:
+    """Return the settings that a file states.
+
+    Raises
+    ------
+    ValueError
+        When it states others, or values of another kind or out of range.
+    """
+    if not isinstance(stated, dict):
+        raise ValueError("no settings")
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in stated.items()
+    }
+    kinds = get_type_hints(RunSettings)
+    for name, value in fields.items():
+        if name not in kinds or not fits(value, kinds[name]):
+            raise ValueError(f"the setting {name!r} is not what it should be")
+    return RunSettings(**fields)

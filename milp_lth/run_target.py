@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from instances.files import write_atomically
+from instances.plain_files import content_of
 from milp_lth.network import Network, read_network
 from milp_lth.quantising import quantised
 from milp_lth.run_settings import RunSettings
@@ -71,7 +72,7 @@ def write_run_target(
         stated["path"] = os.path.abspath(asked)
         return stated, asked
     if asked.suffix == ".onnx" and not network.steps:
-        write_atomically(folder / TARGET_ONNX, asked.read_bytes())
+        write_atomically(folder / TARGET_ONNX, content_of(asked))
         try:
             load_target(folder / TARGET_ONNX)
         except ValueError:  # its weights lie in files beside it

@@ -1,6 +1,5 @@
 """A ticket in shards: it computes and counts what a `Ticket` does, some outputs at a time."""
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ import safetensors
 import torch
 
 from instances.arrays import BoolArray
+from instances.plain_files import json_of, size_of
 from milp_lth.constructions.layout import PrunedLayer
 from milp_lth.edges import count_edges
 from milp_lth.networks.row import LINEAR, build_modules
@@ -53,7 +53,7 @@ class ShardedTicket:
         self.folder = self.index.parent
         self.device = torch.device("cpu")
         try:
-            content = json.loads(self.index.read_text(encoding="utf-8"))
+            content = json_of(self.index)
             stated, self._weight_map = content["metadata"], dict(content["weight_map"])
             for name in self.shards():
                 if not is_shard(name):
@@ -179,7 +179,7 @@ class _ShardError(ValueError):
 def _opened(path: Path) -> Iterator[Any]:
     """Open a shard; what is wrong with it is a `_ShardError`."""
     try:
-        path.open("rb").close()  # a missing file says so itself
+        size_of(path)  # what is missing, or no file, says so itself
         with safetensors.safe_open(path, framework="numpy") as file:
             yield file
     except OSError as error:

@@ -11,6 +11,7 @@ from instances.arrays import BoolArray
 from instances.subset_sum import SubsetSum
 from milp_lth.ledger import Chunk
 from milp_lth.reduction import Part, Reduction
+from solvers.registry import REGISTRY
 from solvers.solve import solve
 from solvers.solver import Solver
 
@@ -23,8 +24,22 @@ REMOTE_CHUNK_ROWS = 100_000
 SLOW_CHUNK_ROWS = 20
 """The same for solvers that take one row after the other."""
 
+UNLIMITED = 1e9
+"""Seconds: a time limit for solvers that are to have a process of their own and all the time."""
+
 Ranges = Iterable[tuple[int, int, int]]
 """Pieces of work: part, first row, and the row behind the last."""
+
+
+def limit_for(solver: str, time_limit: float | None) -> float:
+    """Return the seconds that a solver is given where a user asks for so many, or for no limit.
+
+    One that takes row after row always gets a limit, and thereby a process of its own: Ctrl-C,
+    which may mean no more than "finish the chunk", would cut its search short.
+    """
+    if time_limit is not None:
+        return time_limit
+    return math.inf if solver not in REGISTRY or REGISTRY[solver].batched else UNLIMITED
 
 
 def solve_chunks(

@@ -14,6 +14,7 @@ from torch import nn
 
 from instances.arrays import BoolArray
 from instances.files import write_atomically
+from instances.plain_files import size_of
 from milp_lth.constructions.assignment import ASSIGNMENTS
 from milp_lth.constructions.registry import drawn_class
 from milp_lth.networks.forms import read_form
@@ -21,6 +22,7 @@ from milp_lth.networks.row import LINEAR, RELU, Row
 from milp_lth.networks.walked import Walked, walk
 from milp_lth.source import SOURCE_NUMBERS, Source
 from milp_lth.ticket import Ticket, TicketSettings
+from milp_lth.value_kinds import fits
 
 FORMAT = "milp_lth ticket/1"
 _DENSE = "dense."
@@ -103,7 +105,7 @@ def load_ticket(path: str | os.PathLike[str], module: nn.Module | None = None) -
 
         return ShardedTicket(path).whole()
     try:
-        path.open("rb").close()  # a missing file says so itself
+        size_of(path)  # what is missing, or no file, says so itself
         with safetensors.safe_open(path, framework="numpy") as file:
             stated = json.loads((file.metadata() or {}).get("ticket", "{}"))
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
@@ -134,9 +136,11 @@ def read_settings(
     """
     if stated.get("format") != FORMAT:
         raise ValueError(f"not a ticket: its metadata must say {FORMAT!r}")
+    if not fits(stated, {"seed": int, "input_range": list[float], "layers": list[dict[str, Any]]}):
+        raise ValueError("its seed, input range or layers are not what they should be")
     width = stated["width"]
     source = Source(
-        seed=int(stated["seed"]),
+        seed=stated["seed"],
         width=tuple(width) if isinstance(width, list) else width,
         construction=stated["construction"],
         distribution=stated["distribution"],
@@ -160,6 +164,8 @@ def read_settings(
     if taken != [drawn.fan_in for drawn in layers] or copies[-1] != 1:
         raise ValueError("its layers make other copies than the next ones take")
     low, high = (float(end) for end in stated["input_range"])
+    if not (low <= high and math.isfinite(low) and math.isfinite(high)):
+        raise ValueError("its input range is none")
     settings = TicketSettings(source, stated["assignment"], (low, high), body, tuple(layers))
     return settings, _DTYPES[stated["dtype"]]
 

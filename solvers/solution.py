@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from instances.arrays import BoolArray, FloatArray
 from instances.instance import Instance
+from instances.shared_units import SharedUnits
 from solvers.solver import Reported
 
 
@@ -115,8 +116,10 @@ def derive_status(
     bound = np.where(feasible & (bound > objective + instance.slack), 0.0, bound)
     finite = np.where(np.isfinite(objective), np.abs(objective), 0.0)
     gap = np.maximum(abs_gap, rel_gap * finite) + instance.slack
-    limit = np.inf if instance.tolerance is None or instance.counts else instance.tolerance
-    impossible = np.isposinf(bound) | (bound > limit)
+    impossible = np.isposinf(bound)
+    pays = instance.counts or isinstance(instance, SharedUnits)  # whole numbers or not
+    if instance.tolerance is not None and not pays:
+        impossible |= bound > instance.tolerance
     status = np.full(len(bound), Status.NO_SOLUTION, dtype=np.uint8)
     status[~feasible & impossible] = Status.INFEASIBLE
     status[feasible] = Status.FEASIBLE

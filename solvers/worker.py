@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any, BinaryIO
 
@@ -140,7 +141,7 @@ class Worker:
         self._folder = tempfile.mkdtemp(prefix="milp_lth.")
         self._frames = queue.Queue()
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "solvers.worker", *self._options()],
+            [sys.executable, "-P", "-m", "solvers.worker", self._folder, *self._options()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -168,18 +169,38 @@ class Worker:
 
     def kill(self) -> None:
         """End the process and all it started, and remove its temporary files."""
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            for pipe in (self._process.stdin, self._process.stdout):
-                with contextlib.suppress(OSError):
-                    if pipe is not None:
-                        pipe.close()
-            self._process = None
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = ""
+        with _undisturbed():
+            if self._process is not None:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+                for pipe in (self._process.stdin, self._process.stdout):
+                    with contextlib.suppress(OSError):
+                        if pipe is not None:
+                            pipe.close()
+                self._process = None
+            if self._folder:
+                shutil.rmtree(self._folder, ignore_errors=True)
+                self._folder = ""
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Hold Ctrl-C back while something short is done, which nobody would do afterwards."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if pressed and callable(before):
+            before(signal.SIGINT, None)  # not sent once more: some count what is sent
+        elif pressed:
+            signal.raise_signal(signal.SIGINT)
 
 
 WORKER = Worker()
@@ -254,10 +275,15 @@ def _warm_up(solver: Solver) -> None:
             solver.propose(tiny, 10.0)
 
 
-def _die_with(owner: int) -> None:
-    """End this process and its children once its owner is gone, however that came."""
+def _die_with(owner: int, folder: str) -> None:
+    """End this process and its children once its owner is gone, however that came.
+
+    Their temporary files go with them: nobody else is left to remove them.
+    """
     while os.getppid() == owner:
         time.sleep(0.5)
+    end_children()
+    shutil.rmtree(folder, ignore_errors=True)
     os.killpg(0, signal.SIGKILL)
 
 
@@ -271,13 +297,16 @@ def _stay_within(memory_limit: int) -> None:
 
 def main() -> None:
     """Serve until the owner closes the pipe."""
-    if len(sys.argv) > 1:
-        limit = int(sys.argv[1])
-        threading.Thread(target=_stay_within, args=(limit,), daemon=True).start()
-    threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
+    folder, *limits = sys.argv[1:]
+    for limit in limits:
+        threading.Thread(target=_stay_within, args=(int(limit),), daemon=True).start()
+    threading.Thread(target=_die_with, args=(os.getppid(), folder), daemon=True).start()
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a backend that prints must not break the messages
-    _serve(requests, answers)
+    try:
+        _serve(requests, answers)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

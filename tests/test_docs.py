@@ -9,11 +9,14 @@ is built.
 import ast
 import os
 import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from launching import Warm, start
 
 ROOT = Path(__file__).parents[1]
 README, DOCS = ROOT / "README.md", ROOT / "docs"
@@ -25,6 +28,7 @@ NOT_RUN = {  # the beginning of the block, and why
     "make ": "is what runs these tests, or takes minutes",
     "pip install ": "installs",
     "python docs/measurements/": "measures for minutes",
+    "milp-lth bench speed": "measures for minutes",
     "milp-lth bench workers": "measures for a minute",
     "milp-lth compare\n": "takes eight minutes",
     "milp-lth compare --instances uniform-21": "takes half a minute",
@@ -144,12 +148,28 @@ def test_examples_use_the_public_face_alone() -> None:
         assert not re.search(r"(?:from|import) (?:instances|solvers|milp_lth\.)", code), name
 
 
+@pytest.fixture(scope="module")
+def warm() -> Iterator[Warm]:
+    with Warm() as process:
+        yield process
+
+
 @pytest.mark.parametrize("name", COMMANDS)
-def test_commands_run(tmp_path: Path, name: str) -> None:
+def test_commands_run(tmp_path: Path, name: str, warm: Warm) -> None:
     from milp_lth import FixedSize, SubsetSum, save_instance
 
     instance = SubsetSum([[0.5, 0.25], [0.3, 0.7]], [0.4, 0.75], FixedSize(1))
     save_instance(instance, tmp_path / "instance.json")  # the one that files.md makes
+    lines = [
+        shlex.split(line, comments=True)
+        for line in COMMANDS[name].replace("\\\n", "").splitlines()
+        if line
+    ]
+    if all(words[0] == "milp-lth" and not {*words} & {"|", ">", "&&"} for words in lines):
+        for words in lines:
+            command = start(words[1:], tmp_path, warm=warm)
+            assert command.wait() == 0, command.said()
+        return
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     done = subprocess.run(
         ["sh", "-e", "-c", COMMANDS[name]],
@@ -199,8 +219,8 @@ def test_built_pages_fetch_nothing() -> None:
 
 def test_reasons_not_to_run_a_block_are_still_needed() -> None:
     shown = [code.replace(".venv/bin/", "") for _, code in blocks("sh")]
-    for start in NOT_RUN:
-        assert any(code.startswith(start) for code in shown), start
+    for beginning in NOT_RUN:
+        assert any(code.startswith(beginning) for code in shown), beginning
 
 
 def test_links_and_pictures_are_there() -> None:

@@ -10,10 +10,10 @@ from typing import Any
 from instances.objectives import Sparsest
 from milp_lth.bench.batches import NUM_CANDIDATES, TOLERANCE, batch_rows
 from milp_lth.bench.curve import Curve, check_numbers, measure_curve
-from milp_lth.bench.machine import machine
 from milp_lth.bench.parameter_sets import check_num_instances, parameter_set_rows
 from milp_lth.bench.row import Row
 from milp_lth.bench.timing import OnProgress
+from milp_lth.environment import environment
 from milp_lth.reduction import Reduction, reduce
 from milp_lth.source import Source
 from milp_lth.targets.files import load_target
@@ -38,7 +38,7 @@ class Kernels:
             "curve": [{"n": n, "seconds": seconds} for n, seconds in self.curve.points],
             "slope": self.curve.slope,
             "seed": self.seed,
-            "machine": machine(),
+            "environment": environment(),
             "versions": self.versions,
         }
 

@@ -91,7 +91,11 @@ def _finished(*arguments: str) -> Finished:
         process = subprocess.Popen(
             [sys.executable, "-m", "milp_lth", *arguments], stdout=printed, stderr=said
         )
-        _, status, usage = os.wait4(process.pid, 0)
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        except BaseException:
+            process.kill()
+            raise
         seconds = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
         printed.seek(0)

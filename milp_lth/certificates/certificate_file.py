@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from instances.files import write_atomically
+from instances.plain_files import content_of
 
 CERTIFICATES = "certificates.json"
 FORMAT = "milp_lth certificates/1"
@@ -41,7 +42,7 @@ def read_certificates(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / CERTIFICATES
     try:
-        text = path.read_text(encoding="utf-8")
+        text = content_of(path).decode()
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from milp_lth.cli.options import as_json, numbers, print_json
+from milp_lth.cli.options import as_json, numbers, print_json, seed_option
 
 if TYPE_CHECKING:
     from milp_lth.bench.row import Row
@@ -46,9 +46,12 @@ def command() -> None:
     help="A .safetensors or .pt state dict: its weights are the targets of the sparsest sums. "
     "[default: digits-mlp]",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Determines the instances.")
+@seed_option("Determines the instances.")
 @click.option(
-    "--out", type=click.Path(), metavar="FILE.html", help="Write a page with the curve, too."
+    "--out",
+    type=click.Path(),
+    metavar="FILE.html",
+    help="Write a page with the curve, too. [default: none]",
 )
 @as_json
 def kernels(
@@ -86,8 +89,12 @@ def kernels(
     metavar="FILE",
     help="A .safetensors or .pt state dict, as of milp-lth run. [default: digits]",
 )
-@click.option("--data", help="What that file is judged by, as of milp-lth run.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the random networks.")
+@click.option(
+    "--data",
+    metavar="DATA",
+    help="What that file is judged by, as of milp-lth run. [default: nothing]",
+)
+@seed_option("Of the random networks.")
 @as_json
 def runs(weights: str | None, data: str | None, seed: int, as_json: bool) -> None:
     """Time whole runs, from the command to the report, and look at their memory."""
@@ -109,9 +116,14 @@ def runs(weights: str | None, data: str | None, seed: int, as_json: bool) -> Non
     help="How many, each a process.",
 )
 @click.option(
-    "--chunks", type=int, default=16, show_default=True, help="Of 120,000 weights: some seconds."
+    "--chunks",
+    type=int,
+    default=16,
+    show_default=True,
+    metavar="N",
+    help="Of 120,000 weights: some seconds.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Determines the weights.")
+@seed_option("Determines the weights.")
 @as_json
 def workers(workers: str, chunks: int, seed: int, as_json: bool) -> None:
     """Time the same chunks in one thread here and by Dask workers on this machine."""
@@ -125,9 +137,14 @@ def workers(workers: str, chunks: int, seed: int, as_json: bool) -> None:
 
 @command.command(name="gpu")
 @click.option(
-    "--rows", type=int, default=1_000_000, show_default=True, help="Of a batch on the device."
+    "--rows",
+    type=int,
+    default=1_000_000,
+    show_default=True,
+    metavar="N",
+    help="Of a batch on the device.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Determines all numbers.")
+@seed_option("Determines all numbers.")
 @as_json
 def gpu(rows: int, seed: int, as_json: bool) -> None:
     """Time a CUDA device and two cores on the same rows; without a device, say so."""
@@ -141,16 +158,56 @@ def gpu(rows: int, seed: int, as_json: bool) -> None:
         _show([] if reason else gpu_rows(rows, seed, progress), seed, as_json)
 
 
+@command.command(name="speed")
+@click.option(
+    "--cases",
+    metavar="NAME[,NAME…]",
+    help="Those that are measured. [default: all, some two minutes]",
+)
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The record to compare with. [default: that of this release]",
+)
+@click.option(
+    "--record",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write what was measured as a record, too. [default: none]",
+)
+@as_json
+def speed(cases: str | None, against: Path | None, record: Path | None, as_json: bool) -> int:
+    """Compare how fast everything is with what is on record; exit code 1 where it became slow.
+
+    Seconds differ from machine to machine. What is compared are ratios to the same work, done in
+    between, in one thread: sorting, and a loop in Python.
+    """
+    from milp_lth.bench.speed import measure_ratios, read_ratios, rows_beside
+    from milp_lth.cli.main import OK, UNVERIFIED
+    from milp_lth.cli.progress import Progress
+
+    recorded = read_ratios(against)
+    with Progress("cases", quiet=as_json) as progress:
+        now = measure_ratios(progress, [] if cases is None else cases.split(","))
+    rows = rows_beside(now, recorded)
+    _show(rows, 0, as_json)
+    if record is not None:
+        now.write(record)
+    return UNVERIFIED if any(row.met is False for row in rows) else OK
+
+
 def _show(rows: Sequence["Row"], seed: int, as_json: bool) -> None:
     """Print rows and the machine that they come from."""
-    from milp_lth.bench.machine import described, machine
+    from milp_lth.environment import described, environment
 
     if as_json:
-        print_json({"rows": [row.stated() for row in rows], "seed": seed, "machine": machine()})
+        stated = {"rows": [row.stated() for row in rows], "seed": seed}
+        print_json(stated | {"environment": environment()})
     else:
         if rows:
             _print(rows)
-        click.echo(described(machine()))
+        click.echo(described(environment()))
 
 
 def _writable(out: str) -> Path:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from milp_lth.cli.options import as_json, module_option, numbers, print_json
+from milp_lth.cli.options import as_json, module_option, numbers, print_json, seed_option
 
 if TYPE_CHECKING:
     from milp_lth.theory.assumptions import Setting
@@ -16,25 +16,41 @@ _LOOK: Any = {"box": None, "padding": (0, 1, 0, 0), "pad_edge": False}
 
 
 @click.command(name="bounds")
-@click.option("--target", help="As for milp-lth run. [default: digits-mlp]")
-@click.option("--data", help="What says where inputs of a target from a file lie.")
+@click.option(
+    "--target",
+    metavar="TARGET",
+    help="As for milp-lth run. [default: digits-mlp]",
+)
+@click.option(
+    "--data",
+    metavar="DATA",
+    help="What says where inputs of a target from a file lie. [default: none]",
+)
 @module_option
 @click.option(
-    "--sizes", metavar="N,N[,N…]", help="In place of a target: its sizes, all norms taken as 1."
+    "--sizes",
+    metavar="N,N[,N…]",
+    help="In place of a target: its sizes, all norms taken as 1. [default: none]",
 )
 @click.option(
     "--attention",
     metavar="D1,D2,H",
-    help="In place of a target: features in and out, and heads, of attention.",
+    help="In place of a target: features in and out, and heads, of attention. [default: none]",
 )
 @click.option(
-    "--epsilon", type=float, default=0.01, show_default=True, help="How far outputs may be off."
+    "--epsilon",
+    type=float,
+    default=0.01,
+    show_default=True,
+    metavar="E",
+    help="How far outputs may be off, in their own units.",
 )
 @click.option(
     "--failure",
     type=float,
     default=0.01,
     show_default=True,
+    metavar="P",
     help="How probable it may be that there is no ticket.",
 )
 @click.option(
@@ -42,6 +58,7 @@ _LOOK: Any = {"box": None, "padding": (0, 1, 0, 0), "pad_edge": False}
     type=float,
     default=0.1,
     show_default=True,
+    metavar="P",
     help="The share of edges that a ticket keeps, for theorems that ask.",
 )
 @click.option(
@@ -60,6 +77,7 @@ _LOOK: Any = {"box": None, "padding": (0, 1, 0, 0), "pad_edge": False}
     "--distribution",
     default="uniform",
     show_default=True,
+    metavar="NAME",
     help="Of the random weights, as for milp-lth run.",
 )
 @click.option(
@@ -71,12 +89,13 @@ _LOOK: Any = {"box": None, "padding": (0, 1, 0, 0), "pad_edge": False}
     metavar="N",
     help="--calibrate: draws at the accuracy 0.01. [default: 2000, as on file]",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="--calibrate: of all draws.")
+@seed_option("--calibrate: of all draws.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Write index.html, bounds.svg and bounds.pdf there; with --calibrate, constants.json.",
+    help="Write index.html, bounds.svg and bounds.pdf there; with --calibrate, constants.json. "
+    "[default: nothing is written]",
 )
 @as_json
 def command(

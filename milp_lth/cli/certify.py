@@ -21,7 +21,8 @@ from milp_lth.cli.options import as_json, module_option, print_json
     "--radius",
     type=float,
     metavar="R",
-    help="Decide whether every input within R of a held-out one keeps its class.",
+    help="Decide whether every input no entry of which is more than R off a held-out one keeps "
+    "its class. [default: not done]",
 )
 @click.option(
     "--inputs",

@@ -4,31 +4,36 @@ from pathlib import Path
 
 import click
 
-from milp_lth.cli.options import as_json, print_json, training_options
+from milp_lth.cli.options import (
+    as_json,
+    data_option,
+    out_option,
+    print_json,
+    seeds_option,
+    training_options,
+)
 
 
 @click.command(name="claims")
-@click.option(
-    "--data",
-    default="digits",
-    show_default=True,
-    help="digits, mnist, or a folder of MNIST's IDX files.",
-)
+@data_option("digits", "digits, mnist, or a folder of MNIST's IDX files.")
 @click.option(
     "--names",
     metavar="NAME[,NAME…]",
     help="greedy, phew, rewinding, elastic, early-bird. [default: all]",
 )
-@click.option("--seeds", type=int, default=5, show_default=True, help="Of every measurement.")
+@seeds_option(5, "Of every measurement.")
 @training_options
-@click.option("--hidden", type=int, default=100, show_default=True, help="Units a layer.")
 @click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("runs/claims"),
+    "--hidden",
+    type=int,
+    default=100,
     show_default=True,
-    metavar="DIR",
-    help="Measurements, table.md and pictures; what is there already is not measured again.",
+    metavar="N",
+    help="Units a layer.",
+)
+@out_option(
+    "runs/claims",
+    "Measurements, table.md and pictures; what is there already is not measured again.",
 )
 @as_json
 def command(
@@ -55,12 +60,8 @@ def command(
     claims = Claims(
         data, out, names=chosen, num_seeds=seeds, scale=scale, num_hidden=hidden, device=device
     )
-    try:
-        with Progress("measurements", quiet=as_json) as progress, Interrupts() as interrupts:
-            claims.measure(progress, interrupts.asked)
-    except KeyboardInterrupt:
-        click.echo("milp-lth: interrupted; continue by giving the same command again", err=True)
-        raise
+    with Progress("measurements", quiet=as_json) as progress, Interrupts() as interrupts:
+        claims.measure(progress, interrupts.asked)
     written, rows = claims.write(), claims.rows()
     if as_json:
         print_json({"rows": rows, "out": str(out)})

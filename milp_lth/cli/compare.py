@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from milp_lth.cli.options import as_json, print_json
+from milp_lth.cli.options import as_json, out_option, print_json, seeds_option
 
 
 @click.command(name="compare")
@@ -17,39 +17,51 @@ from milp_lth.cli.options import as_json, print_json
 @click.option(
     "--solvers", metavar="NAME[,NAME…]", help="See milp-lth solvers. [default: all available]"
 )
-@click.option("--rows", type=int, default=10, show_default=True, help="Rows of each set at most.")
 @click.option(
-    "--time-limit", type=float, default=5.0, show_default=True, metavar="S", help="Per row."
-)
-@click.option(
-    "--memory-limit", type=float, default=4096, show_default=True, metavar="MB", help="Per process."
-)
-@click.option(
-    "--seeds",
+    "--rows",
     type=int,
-    default=1,
+    default=10,
     show_default=True,
-    help="Orders of the candidates, and seeds of solvers that take one.",
+    metavar="N",
+    help="Rows of each set at most.",
 )
+@click.option(
+    "--time-limit", type=float, default=5.0, show_default=True, metavar="S", help="Seconds a row."
+)
+@click.option(
+    "--memory-limit",
+    type=float,
+    default=4096,
+    show_default=True,
+    metavar="MB",
+    help="Megabytes a process.",
+)
+@seeds_option(1, "Orders of the candidates, and seeds of solvers that take one.")
 @click.option(
     "--abs-gap",
     type=float,
     default=0.0,
     show_default=True,
     metavar="G",
-    help="How far from the best an objective may lie and count as solved, proven, rightly claimed.",
+    help="How far from the best an objective may lie, in its own units, and count as solved, "
+    "proven, rightly claimed.",
 )
-@click.option("--threads", type=int, default=1, show_default=True, help="Per solver.")
 @click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("runs/comparison"),
-    show_default=True,
-    metavar="DIR",
-    help="Results and page; what is there already is not done again.",
+    "--threads", type=int, default=1, show_default=True, metavar="N", help="Threads a solver."
 )
-@click.option("--csv", type=click.Path(path_type=Path), help="Write all runs to a CSV file, too.")
-@click.option("--parquet", type=click.Path(path_type=Path), help="The same, to a Parquet file.")
+@out_option("runs/comparison", "Results and page; what is there already is not done again.")
+@click.option(
+    "--csv",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write all runs to a CSV file, too. [default: none]",
+)
+@click.option(
+    "--parquet",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The same, to a Parquet file. [default: none]",
+)
 @as_json
 def command(
     instances: str | None,
@@ -78,12 +90,8 @@ def command(
     names = STANDARD if instances is None else tuple(instances.split(","))
     asked = Asked(names, () if solvers is None else tuple(solvers.split(",")), **options)
     comparison = Comparison(asked, out)
-    try:
-        with Progress("runs", quiet=as_json) as progress, Interrupts() as interrupts:
-            comparison.carry_out(progress, interrupts.asked)
-    except KeyboardInterrupt:
-        click.echo("milp-lth: interrupted; continue by giving the same command again", err=True)
-        raise
+    with Progress("runs", quiet=as_json) as progress, Interrupts() as interrupts:
+        comparison.carry_out(progress, interrupts.asked)
     with Store(out) as store:
         runs = store.runs()
     if csv is not None:
@@ -107,7 +115,7 @@ def _print(found: dict[str, Any]) -> None:
     from milp_lth.compare.tables import HEADINGS, cells, seconds
 
     shown = ("solver", "solved", "proven", "claimed", "falsely", "gap", "mean time", "rows/s")
-    console = Console()
+    console = Console(markup=False)  # names of tasks and solvers are what a file says they are
     for task, part in found["tasks"].items():
         table = Table(*shown, box=None, padding=(0, 2, 0, 0), title=task, title_justify="left")
         for row in part["rows"]:

@@ -36,11 +36,16 @@ _OF_A_RUN = ({*_LIKE_RUN} - {"module"}) | {"objective", "tolerance", "size"}
     metavar="NAME|K",
     help="The layer's name, or its place from 0. [default: the first]",
 )
-@click.option("--output", metavar="J", help="A neuron of the layer, from 0.")
-@click.option("--input", "input_", metavar="I|bias", help="A weight of the neuron, from 0.")
+@click.option("--output", metavar="J", help="A neuron of the layer, from 0. [default: all]")
+@click.option(
+    "--input", "input_", metavar="I|bias", help="A weight of the neuron, from 0. [default: all]"
+)
 @objective_options()
 @click.option(
-    "--out", type=click.Path(), metavar="PAGE", help="Write it as a page to play with, too: .html."
+    "--out",
+    type=click.Path(),
+    metavar="FILE.html",
+    help="Write it as a page to play with, too. [default: none]",
 )
 @as_json
 @click.pass_context

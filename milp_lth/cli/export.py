@@ -38,7 +38,7 @@ _NETWORK_FORMATS = {suffix: name for name, suffix in _NETWORK_SUFFIXES.items()} 
     "--format",
     "format_",
     type=click.Choice([*_SUFFIXES, *_NETWORK_SUFFIXES]),
-    help="[default: what the name of --out ends in]",
+    help="Of the file. [default: what the name of --out ends in]",
 )
 @click.option("--out", type=click.Path(), required=True, metavar="FILE", help="The file to write.")
 @module_option

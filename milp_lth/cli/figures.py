@@ -90,11 +90,9 @@ def print_figures(figures: dict[str, Any]) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, value in figure_rows(figures):
         table.add_row(name, value)
-    console = Console()
+    console = Console(markup=False)  # names of layers are what a file says they are
     console.print(table)
-    console.print(
-        f"report and ticket: {figures['out']}", soft_wrap=True, markup=False, highlight=False
-    )
+    console.print(f"report and ticket: {figures['out']}", soft_wrap=True, highlight=False)
 
 
 def _accuracies(figures: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from milp_lth.cli.options import as_json, objective_options, print_json
+from milp_lth.cli.options import as_json, objective_options, print_json, seed_option
 
 if TYPE_CHECKING:
     from instances.instance import Instance
@@ -84,11 +84,19 @@ def show(name: str, as_json: bool) -> None:
 
 @command.command()
 @click.argument("family", type=click.Choice(_FAMILIES))
-@click.option("--rows", type=int, default=20, show_default=True, metavar="B")
-@click.option("--candidates", type=int, default=21, show_default=True, metavar="N")
-@click.option("--seed", type=int, default=0, show_default=True, help="Determines every number.")
+@click.option("--rows", type=int, default=20, show_default=True, metavar="B", help="Problems.")
+@click.option(
+    "--candidates", type=int, default=21, show_default=True, metavar="N", help="Of each problem."
+)
+@seed_option("Determines every number.")
 @objective_options(default="closest")
-@click.option("--out", type=click.Path(), required=True, metavar="FILE.npz|FILE.json")
+@click.option(
+    "--out",
+    type=click.Path(),
+    required=True,
+    metavar="FILE.npz|FILE.json",
+    help="The file to write.",
+)
 @as_json
 def generate(
     family: str,
@@ -134,6 +142,7 @@ def generate(
     "--solver",
     default="auto",
     show_default=True,
+    metavar="NAME",
     help="One that proves optima to the last bit. auto: for each set what it was proved by.",
 )
 @click.option("--quick", is_flag=True, help=f"Leave out what has more than {_QUICK} candidates.")

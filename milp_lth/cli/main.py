@@ -1,5 +1,7 @@
 """``milp-lth``: finds the command, and turns errors into one line and an exit code."""
 
+import io
+import signal
 import sys
 from importlib import import_module
 from typing import Any
@@ -58,7 +60,15 @@ def main(arguments: list[str] | None = None) -> None:
 
     Errors become one line on standard error; a traceback is a bug of ours.
     """
-    sys.exit(_run(arguments))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal may lack a letter that others have
+    try:
+        code = _run(arguments)
+    except KeyboardInterrupt:  # pressed again while it was told
+        code = INTERRUPTED
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # all is done: it need not be told any more
+    sys.exit(code)
 
 
 def _run(arguments: list[str] | None) -> int:
@@ -75,9 +85,13 @@ def _run(arguments: list[str] | None) -> int:
         return _fail(str(error), UNAVAILABLE)
     except (ValueError, OSError) as error:
         return _fail(str(error), BAD_INPUT)
+    except MemoryError as error:
+        words = str(error) or "not enough memory"
+        return _fail(f"{words}: ask for less, such as a smaller width", BAD_INPUT)
     return code if isinstance(code, int) else OK
 
 
 def _fail(message: str, code: int) -> int:
-    click.echo(f"milp-lth: {' '.join(message.split())}", err=True)
+    shown = "".join(c if c.isprintable() else " " for c in message)  # a name may hold anything
+    click.echo(f"milp-lth: {' '.join(shown.split())}", err=True)
     return code

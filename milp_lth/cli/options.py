@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -19,7 +20,7 @@ module_option = click.option(
     "--module",
     metavar="FILE.py:CLASS",
     help="The class of a target that is no multi-layer perceptron; or PACKAGE.MODULE:CLASS. Its "
-    "code is run, without arguments.",
+    "code is run, without arguments. [default: none]",
 )
 
 
@@ -31,7 +32,8 @@ def network_options(function: F) -> F:
             nargs=2,
             type=float,
             metavar="MEAN STD",
-            help="What the data are shifted and divided by, as when the target was trained.",
+            help="What the data are shifted and divided by, as when the target was trained. "
+            "[default: 0 1]",
         ),
         click.option(
             "--input-shape",
@@ -50,6 +52,35 @@ def network_options(function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+def out_option(folder: str, meaning: str) -> Callable[[F], F]:
+    """Add --out, with the folder that is taken where none is given."""
+    return click.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        default=Path(folder),
+        show_default=True,
+        metavar="DIR",
+        help=meaning,
+    )
+
+
+def seeds_option(number: int, meaning: str) -> Callable[[F], F]:
+    """Add --seeds, how many."""
+    return click.option(
+        "--seeds", type=int, default=number, show_default=True, metavar="N", help=meaning
+    )
+
+
+def seed_option(meaning: str) -> Callable[[F], F]:
+    """Add --seed."""
+    return click.option("--seed", type=int, default=0, show_default=True, metavar="N", help=meaning)
+
+
+def data_option(name: str, meaning: str) -> Callable[[F], F]:
+    """Add --data, with those that are taken where none are given."""
+    return click.option("--data", default=name, show_default=True, metavar="DATA", help=meaning)
 
 
 scale_option = click.option(
@@ -90,7 +121,8 @@ def distribution_options(function: F) -> F:
         click.option(
             "--scheduler",
             metavar="ADDRESS",
-            help="A Dask scheduler, such as tcp://host:8786, whose workers solve.",
+            help="A Dask scheduler, such as tcp://host:8786, whose workers solve. [default: none, "
+            "this process does]",
         ),
     ):
         function = option(function)
@@ -131,13 +163,14 @@ def coupling_options(function: F) -> F:
         click.option(
             "--error-limit",
             metavar="E[,E…]",
-            help="budget: keep the fewest edges with an error of at most E instead.",
+            help="budget: keep the fewest edges with an error of at most E instead, in units of "
+            "the weights. [default: none]",
         ),
         click.option(
             "--budget",
             metavar="K[,K…]",
             help="budget: edges to keep in V at most, one number or one per layer; data-aware: in "
-            "front of every neuron.",
+            "front of every neuron. [default: none]",
         ),
     ):
         function = option(function)
@@ -209,13 +242,17 @@ def objective_options(*coupled: str, default: str | None = None) -> Callable[[F]
     def add(function: F) -> F:
         for option in (
             click.option(
-                "--size", type=int, metavar="K", help="How many candidates fixed-size keeps."
+                "--size",
+                type=int,
+                metavar="K",
+                help="How many candidates fixed-size keeps. [default: none; it must be given]",
             ),
             click.option(
                 "--tolerance",
                 type=float,
                 metavar="E",
-                help="Error up to which a weight counts as met.",
+                help="Error up to which a weight counts as met, in units of the weights. [default: "
+                "none; sparsest: it must be given]",
             ),
             click.option(
                 "--objective",
@@ -258,4 +295,4 @@ def numbers(name: str, text: str, kind: Callable[[str], Any], remedy: str) -> tu
 
 def print_json(value: Any) -> None:
     """Print one JSON object on standard output."""
-    click.echo(json.dumps(value, ensure_ascii=False))
+    click.echo(json.dumps(value))  # in ASCII: wherever it is printed, it is the same

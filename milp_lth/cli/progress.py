@@ -42,15 +42,15 @@ class Progress:
             return
         seconds = time.monotonic() - self._began
         rate = done / seconds if seconds else 0.0
-        note = f"{rate:,.0f} {self._what}/s" if rate >= 10 else ""
+        notes = [f"{rate:,.0f} {self._what}/s"] if rate >= 10 else []
         if worst is not None:
-            note += f", worst error {worst:.1e}"
+            notes.append(f"worst error {worst:.1e}")
         if sys.stderr.isatty():
-            self._show_bar(done, total, note)
+            self._show_bar(done, total, ", ".join(notes))
         elif time.monotonic() >= self._next_line and done < total:
             left = (total - done) / rate if rate else 0.0
-            line = f"{done:,} of {total:,} {self._what}, about {left:.0f} s left, {note}"
-            print(line.rstrip(", "), file=sys.stderr, flush=True)
+            told = [f"{done:,} of {total:,} {self._what}", f"about {left:.0f} s left", *notes]
+            print(", ".join(told), file=sys.stderr, flush=True)
             self._next_line = time.monotonic() + _EVERY
 
     def _show_bar(self, done: int, total: int, note: str) -> None:

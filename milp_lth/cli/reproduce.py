@@ -7,7 +7,16 @@ from typing import Any
 import click
 
 from milp_lth.cli import claims, theory_experiments
-from milp_lth.cli.options import as_json, numbers, print_json, scale_option, training_options
+from milp_lth.cli.options import (
+    as_json,
+    data_option,
+    numbers,
+    out_option,
+    print_json,
+    scale_option,
+    seeds_option,
+    training_options,
+)
 
 
 @click.group(name="reproduce")
@@ -20,18 +29,17 @@ for _experiment in (claims.command, *theory_experiments.COMMANDS):
 
 
 @command.command(name="pensia2020")
-@click.option("--weights", required=True, help="The trained target; the paper's own is its fc2.pt.")
 @click.option(
-    "--data", default="mnist", show_default=True, help="mnist, or a folder of MNIST's IDX files."
+    "--weights",
+    required=True,
+    metavar="FILE",
+    help="The trained target; the paper's own is its fc2.pt.",
 )
-@click.option("--seeds", type=int, default=5, show_default=True, help="Seeds of the sparsest rows.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("runs/pensia2020"),
-    show_default=True,
-    metavar="DIR",
-    help="One run folder a seed, and index.html; what is there already is not done again.",
+@data_option("mnist", "mnist, or a folder of MNIST's IDX files.")
+@seeds_option(5, "Seeds of the sparsest rows.")
+@out_option(
+    "runs/pensia2020",
+    "One run folder a seed, and index.html; what is there already is not done again.",
 )
 @as_json
 def pensia2020(weights: str, data: str, seeds: int, out: Path, as_json: bool) -> int:
@@ -39,13 +47,17 @@ def pensia2020(weights: str, data: str, seeds: int, out: Path, as_json: bool) ->
 
     An interrupted command is continued by giving it again.
     """
+    from milp_lth.cli.interrupts import Interrupts
     from milp_lth.cli.main import OK, UNVERIFIED
     from milp_lth.reproduce.page import write_page
     from milp_lth.reproduce.pensia2020 import Reproduction
 
     reproduction = Reproduction(weights, data, out, num_seeds=seeds)
     steps = _Steps(reproduction.num_steps())
-    rows = reproduction.rows(lambda what: None if as_json else steps.tell(what))
+    with Interrupts() as interrupts:
+        rows = reproduction.rows(
+            interrupts.between(lambda what: None if as_json else steps.tell(what))
+        )
     page = write_page(reproduction, rows)
     if as_json:
         print_json({"rows": rows, "widths": reproduction.width_search().records, "out": str(out)})
@@ -56,21 +68,27 @@ def pensia2020(weights: str, data: str, seeds: int, out: Path, as_json: bool) ->
 
 
 @command.command(name="constructions")
-@click.option("--target", default="digits-mlp", show_default=True, help="As for milp-lth run.")
-@click.option("--data", help="What a target from a file is judged by, as for milp-lth run.")
-@click.option("--seeds", type=int, default=3, show_default=True, help="Seeds of every width.")
+@click.option(
+    "--target",
+    default="digits-mlp",
+    show_default=True,
+    metavar="TARGET",
+    help="As for milp-lth run.",
+)
+@click.option(
+    "--data",
+    metavar="DATA",
+    help="What a target from a file is judged by, as for milp-lth run. [default: nothing]",
+)
+@seeds_option(3, "Seeds of every width.")
 @click.option(
     "--names",
     metavar="NAME[,NAME…]",
     help="The constructions. [default: all]",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("runs/constructions"),
-    show_default=True,
-    metavar="DIR",
-    help="A run folder a construction, and index.html; what is there already is not done again.",
+@out_option(
+    "runs/constructions",
+    "A run folder a construction, and index.html; what is there already is not done again.",
 )
 @as_json
 def constructions(
@@ -81,6 +99,7 @@ def constructions(
     What each needs and what it reaches, as a table, and error against the size of the random
     network, as a picture. An interrupted command is continued by giving it again.
     """
+    from milp_lth.cli.interrupts import Interrupts
     from milp_lth.cli.main import OK, UNVERIFIED
     from milp_lth.cli.progress import Progress
     from milp_lth.reproduce.constructions import BRIEFLY, COLUMNS, Constructions, cells, slope
@@ -88,8 +107,8 @@ def constructions(
 
     chosen = () if names is None else tuple(names.split(","))
     asked = Constructions(target, data, out, num_seeds=seeds, names=chosen)
-    with Progress("tickets", quiet=as_json) as progress:
-        rows = asked.measure(progress)
+    with Progress("tickets", quiet=as_json) as progress, Interrupts() as interrupts:
+        rows = asked.measure(interrupts.between(progress))
     page = write_page(asked, rows)
     if as_json:
         curves = [
@@ -112,12 +131,7 @@ def constructions(
 
 
 @command.command(name="structures")
-@click.option(
-    "--data",
-    default="digits",
-    show_default=True,
-    help="digits, mnist, or a folder of MNIST's IDX files.",
-)
+@data_option("digits", "digits, mnist, or a folder of MNIST's IDX files.")
 @click.option(
     "--shapes",
     metavar="NAME[,NAME…]",
@@ -130,18 +144,18 @@ def constructions(
     metavar="P[,P…]",
     help="Shares of the weights to keep.",
 )
-@click.option("--seeds", type=int, default=3, show_default=True, help="Networks of each.")
+@seeds_option(3, "Networks of each.")
 @training_options
 @click.option(
-    "--hidden", type=int, default=64, show_default=True, help="Units a layer; the paper's: 500."
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("runs/structures"),
+    "--hidden",
+    type=int,
+    default=64,
     show_default=True,
-    metavar="DIR",
-    help="Measurements, table.md and structures.svg; what is there is not done again.",
+    metavar="N",
+    help="Units a layer; the paper's: 500.",
+)
+@out_option(
+    "runs/structures", "Measurements, table.md and structures.svg; what is there is not done again."
 )
 @as_json
 def structures(
@@ -160,6 +174,7 @@ def structures(
     Random networks of three structures and equal size, pruned by edge-popup. An interrupted
     command is continued by giving it again.
     """
+    from milp_lth.cli.interrupts import Interrupts
     from milp_lth.cli.main import OK
     from milp_lth.cli.progress import Progress
     from milp_lth.reproduce.structures import Structures, degraded, table
@@ -174,8 +189,8 @@ def structures(
         num_hidden=hidden,
         device=device,
     )
-    with Progress("networks", quiet=as_json) as progress:
-        rows = asked.rows(progress)
+    with Progress("networks", quiet=as_json) as progress, Interrupts() as interrupts:
+        rows = asked.rows(interrupts.between(progress))
     picture = asked.write(rows)
     if as_json:
         print_json({"rows": rows, "out": str(out)})
@@ -197,7 +212,7 @@ def structures(
 
 
 @command.command(name="planted")
-@click.option("--seeds", type=int, default=5, show_default=True, help="Networks of a problem.")
+@seeds_option(5, "Networks of a problem.")
 @scale_option
 @click.option(
     "--time-limit",
@@ -207,14 +222,7 @@ def structures(
     metavar="S",
     help="Seconds of every search by a solver.",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("runs/planted"),
-    show_default=True,
-    metavar="DIR",
-    help="Measurements and table.md; what is there already is not done again.",
-)
+@out_option("runs/planted", "Measurements and table.md; what is there already is not done again.")
 @as_json
 def planted(seeds: int, scale: float, time_limit: float, out: Path, as_json: bool) -> int:
     """Look for tickets that are known to be there.
@@ -222,13 +230,14 @@ def planted(seeds: int, scale: float, time_limit: float, out: Path, as_json: boo
     Small networks with a planted ticket, searched by an integer program, by flips, by edge-popup
     and by size. An interrupted command is continued by giving it again.
     """
+    from milp_lth.cli.interrupts import Interrupts
     from milp_lth.cli.main import OK
     from milp_lth.cli.progress import Progress
     from milp_lth.reproduce.planted import COLUMNS, Planted, cells
 
     asked = Planted(out, num_seeds=seeds, scale=scale, time_limit=time_limit)
-    with Progress("searches", quiet=as_json) as progress:
-        rows = asked.rows(progress)
+    with Progress("searches", quiet=as_json) as progress, Interrupts() as interrupts:
+        rows = asked.rows(interrupts.between(progress))
     written = asked.write(rows)
     if as_json:
         print_json({"rows": rows, "out": str(out)})
@@ -259,21 +268,37 @@ def planted(seeds: int, scale: float, time_limit: float, out: Path, as_json: boo
     metavar="SIZES",
     help="Hidden units of the random networks; 6x6 is two layers of six.",
 )
-@click.option("--seeds", type=int, default=20, show_default=True, help="Networks of each size.")
+@seeds_option(20, "Networks of each size.")
 @click.option(
-    "--tolerance", type=float, default=0.05, show_default=True, help="Largest error of an output."
+    "--tolerance",
+    type=float,
+    default=0.05,
+    show_default=True,
+    metavar="E",
+    help="Largest error of an output, in its own units.",
 )
 @click.option(
-    "--scale", type=float, default=4.0, show_default=True, help="Of the last layer's weights."
+    "--scale",
+    type=float,
+    default=4.0,
+    show_default=True,
+    metavar="S",
+    help="Of the last layer's weights.",
 )
 @click.option(
     "--solver",
     default="cp-sat",
     show_default=True,
+    metavar="NAME",
     help="Who decides where heuristics find no mask.",
 )
 @click.option(
-    "--time-limit", type=float, default=5.0, show_default=True, help="Its seconds for a network."
+    "--time-limit",
+    type=float,
+    default=5.0,
+    show_default=True,
+    metavar="S",
+    help="Its seconds for a network.",
 )
 @as_json
 def smallest_source(

@@ -5,16 +5,19 @@ from typing import Any
 
 import click
 
-from milp_lth.cli.options import as_json, numbers, print_json, training_options
+from milp_lth.cli.options import (
+    as_json,
+    data_option,
+    numbers,
+    out_option,
+    print_json,
+    seeds_option,
+    training_options,
+)
 
 
 @click.command(name="rivals")
-@click.option(
-    "--data",
-    default="digits",
-    show_default=True,
-    help="digits, wine, mnist, or a folder of MNIST's IDX files.",
-)
+@data_option("digits", "digits, wine, mnist, or a folder of MNIST's IDX files.")
 @click.option(
     "--methods",
     metavar="NAME[,NAME…]",
@@ -29,7 +32,7 @@ from milp_lth.cli.options import as_json, numbers, print_json, training_options
     metavar="P[,P…]",
     help="Shares of edges to keep, for methods that take one.",
 )
-@click.option("--seeds", type=int, default=5, show_default=True, help="Of every row.")
+@seeds_option(5, "Of every row.")
 @training_options
 @click.option(
     "--size",
@@ -38,13 +41,8 @@ from milp_lth.cli.options import as_json, numbers, print_json, training_options
     show_default=True,
     help="Hidden units: 100, for CPUs; or 500, as in Pensia et al. 2020, for GPUs.",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("runs/rivals"),
-    show_default=True,
-    metavar="DIR",
-    help="Measurements, networks and page; what is there already is not measured again.",
+@out_option(
+    "runs/rivals", "Measurements, networks and page; what is there already is not measured again."
 )
 @as_json
 def command(
@@ -80,12 +78,8 @@ def command(
         densities=numbers("densities", densities, float, "give shares to keep, as in 0.1,0.5"),
         device=device,
     )
-    try:
-        with Progress("networks", quiet=as_json) as progress, Interrupts() as interrupts:
-            rivals.measure(progress, interrupts.asked)
-    except KeyboardInterrupt:
-        click.echo("milp-lth: interrupted; continue by giving the same command again", err=True)
-        raise
+    with Progress("networks", quiet=as_json) as progress, Interrupts() as interrupts:
+        rivals.measure(progress, interrupts.asked)
     found = rows(rivals)
     page = write_page(rivals, found)
     if as_json:

@@ -15,6 +15,7 @@ from milp_lth.cli.options import (
     numbers,
     objective_options,
     print_json,
+    seed_option,
 )
 
 if TYPE_CHECKING:
@@ -28,13 +29,15 @@ if TYPE_CHECKING:
     "--target",
     default="digits-mlp",
     show_default=True,
+    metavar="TARGET",
     help="digits-mlp, wine-mlp, digits-cnn, an .onnx file, or a .safetensors or .pt state dict: of "
     "a multi-layer perceptron, or of any --module.",
 )
 @click.option(
     "--data",
+    metavar="DATA",
     help="What a target from a file is judged by: digits, wine, mnist, or a folder of MNIST's "
-    "IDX files.",
+    "IDX files. [default: what belongs to the target; a file: nothing]",
 )
 @construction_options
 @click.option(
@@ -60,12 +63,27 @@ if TYPE_CHECKING:
     "[default: the data's, or -1 1]",
 )
 @network_options
-@click.option("--solver", default="auto", show_default=True, help="See milp-lth solvers.")
-@click.option("--time-limit", type=float, metavar="S", help="Seconds for all solving together.")
 @click.option(
-    "--seed", type=int, default=0, show_default=True, help="Determines the random network."
+    "--solver",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    help="See milp-lth solvers.",
 )
-@click.option("--device", default="auto", show_default=True, help="A torch device.")
+@click.option(
+    "--time-limit",
+    type=float,
+    metavar="S",
+    help="Seconds for all solving together. [default: none]",
+)
+@seed_option("Determines the random network.")
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="DEVICE",
+    help="A torch device.",
+)
 @click.option(
     "--out",
     type=click.Path(),
@@ -140,17 +158,15 @@ def carry_out(
     from milp_lth.execution import execute
     from milp_lth.run import Run
 
+    then = f"continue with: milp-lth resume {folder}"
     try:
-        with Progress("weights", quiet=quiet) as progress, Interrupts() as interrupts:
+        with Progress("weights", quiet=quiet) as progress, Interrupts(then) as interrupts:
             run = Run(folder, module)
             figures = execute(
                 run, progress, interrupts.asked, executor=executor, chunk_rows=chunk_rows
             )
-    except KeyboardInterrupt:
-        click.echo(f"milp-lth: interrupted; continue with: milp-lth resume {folder}", err=True)
-        raise
     except WorkersLostError as error:
-        raise ValueError(f"{error}; continue with: milp-lth resume {folder}") from error
+        raise ValueError(f"{error}; {then}") from error
     if quiet:
         print_json(figures)
     else:

@@ -15,13 +15,27 @@ _SHOWN = 20
 
 @click.command(name="solve")
 @click.argument("file", type=click.Path())
-@click.option("--solver", default="auto", show_default=True, help="See milp-lth solvers.")
-@click.option("--time-limit", type=float, metavar="S", help="Seconds for the whole file.")
 @click.option(
-    "--abs-gap", type=float, default=0.0, show_default=True, help="What OPTIMAL may be off by."
+    "--solver", default="auto", show_default=True, metavar="NAME", help="See milp-lth solvers."
 )
 @click.option(
-    "--rel-gap", type=float, default=0.0, show_default=True, help="The same, as a fraction."
+    "--time-limit", type=float, metavar="S", help="Seconds for the whole file. [default: none]"
+)
+@click.option(
+    "--abs-gap",
+    type=float,
+    default=0.0,
+    show_default=True,
+    metavar="G",
+    help="What OPTIMAL may be off by, in units of the objective.",
+)
+@click.option(
+    "--rel-gap",
+    type=float,
+    default=0.0,
+    show_default=True,
+    metavar="G",
+    help="The same, as a fraction of the objective.",
 )
 @as_json
 def command(
@@ -36,14 +50,18 @@ def command(
     from instances.files import load_instance
     from milp_lth.cli.main import OK, OUT_OF_TOLERANCE
     from milp_lth.cli.progress import Progress
+    from milp_lth.solving import limit_for
+    from solvers.registry import get_solver, solver_name
+    from solvers.select import select
     from solvers.solve import solve
 
     instance = load_instance(file)
+    decides = select(instance) if solver == "auto" else get_solver(solver)
     with Progress("rows", quiet=as_json) as progress:
         solution = solve(
             instance,
-            None if solver == "auto" else solver,
-            time_limit=math.inf if time_limit is None else time_limit,
+            decides,
+            time_limit=limit_for(solver_name(decides), time_limit),
             abs_gap=abs_gap,
             rel_gap=rel_gap,
             on_event=lambda first, part: progress(first + len(part.bound), len(instance)),

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from milp_lth.cli.options import as_json, print_json
+from milp_lth.cli.options import as_json, out_option, print_json, seed_option
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -17,18 +17,19 @@ def _experiment(name: str, trials: int, meaning: str) -> Callable[[F], F]:
     def add(function: F) -> F:
         for option in (
             as_json,
+            out_option(
+                f"runs/{name}",
+                "Measurements, page, table and pictures; what is there is not done again.",
+            ),
+            seed_option("Of everything drawn."),
             click.option(
-                "--out",
-                type=click.Path(path_type=Path),
-                default=Path(f"runs/{name}"),
+                "--trials",
+                type=int,
+                default=trials,
                 show_default=True,
-                metavar="DIR",
-                help="Measurements, page, table and pictures; what is there is not done again.",
+                metavar="N",
+                help=meaning,
             ),
-            click.option(
-                "--seed", type=int, default=0, show_default=True, help="Of everything drawn."
-            ),
-            click.option("--trials", type=int, default=trials, show_default=True, help=meaning),
         ):
             function = option(function)
         return function
@@ -44,12 +45,13 @@ def phase_transition(trials: int, seed: int, out: Path, as_json: bool) -> int:
     How close the best subset comes, by number and law of the candidates, targets and density,
     beside closed forms. An interrupted command is continued by giving it again.
     """
+    from milp_lth.cli.interrupts import Interrupts
     from milp_lth.cli.progress import Progress
     from milp_lth.reproduce.phase_transition import PhaseTransition
 
     asked = PhaseTransition(out, seed=seed, trials=trials)
-    with Progress("kinds of problems", quiet=as_json) as progress:
-        asked.measure(progress)
+    with Progress("kinds of problems", quiet=as_json) as progress, Interrupts() as interrupts:
+        asked.measure(interrupts.between(progress))
     page, slopes = asked.write(), asked.slopes()
     if as_json:
         counts = asked.count_rows()
@@ -78,13 +80,14 @@ def log_width(trials: int, seed: int, out: Path, as_json: bool) -> int:
     Random layers with shared hidden units, all subset sums solved exactly, from one weight's error
     to the next. An interrupted command is continued by giving it again.
     """
+    from milp_lth.cli.interrupts import Interrupts
     from milp_lth.cli.progress import Progress
     from milp_lth.reproduce.log_width import LogWidth
     from milp_lth.reproduce.log_width_findings import joint_fit, line_fits
 
     asked = LogWidth(out, seed=seed, trials=trials)
-    with Progress("weights", quiet=as_json) as progress:
-        asked.measure(progress)
+    with Progress("weights", quiet=as_json) as progress, Interrupts() as interrupts:
+        asked.measure(interrupts.between(progress))
     page, rows = asked.write(), asked.rows()
     lines, joint = line_fits(rows), joint_fit(rows)
     if as_json:
@@ -119,13 +122,14 @@ def lower_bound(trials: int, seed: int, out: Path, as_json: bool) -> int:
     candidates are needed, beside theorem 2 of Pensia et al. 2020. An interrupted command is
     continued by giving it again.
     """
+    from milp_lth.cli.interrupts import Interrupts
     from milp_lth.cli.main import OK, UNVERIFIED
     from milp_lth.cli.progress import Progress
     from milp_lth.reproduce.lower_bound import LowerBound
 
     asked = LowerBound(out, seed=seed, trials=trials)
-    with Progress("parts", quiet=as_json) as progress:
-        asked.measure(progress)
+    with Progress("parts", quiet=as_json) as progress, Interrupts() as interrupts:
+        asked.measure(interrupts.between(progress))
     page, rows = asked.write(), asked.rows()
     above, lengths = asked.above_bound()
     if as_json:

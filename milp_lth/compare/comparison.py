@@ -1,13 +1,10 @@
 """A comparison: every solver on every row with every seed, in a folder that can be continued."""
 
 import os
-import platform
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,14 +12,14 @@ from instances.subset_sum import SubsetSum
 from milp_lth.compare.measuring import UNSUPPORTED, Run, measure, not_supported, rows_per_second
 from milp_lth.compare.problems import STANDARD, Problem, load_problems
 from milp_lth.compare.store import FILE, Store
+from milp_lth.environment import environment
+from milp_lth.folders import alone_in, is_free
 from solvers.registry import REGISTRY, available_solvers, get_solver
 from solvers.solver import Solver
 from solvers.worker import Worker
 
 OnRun = Callable[[int, int], None]
 """Called with the runs done and the runs in all."""
-
-_VERSIONS = ("milp_lth", "numpy", "numba", "torch", "ortools", "pulp")
 
 
 @dataclass(frozen=True)
@@ -95,20 +92,19 @@ class Comparison:
             names = asked.solvers or _who_take(self.problems)
             solvers = {name: get_solver(name) for name in names}
         self.asked, self.folder, self.solvers = asked, folder, solvers
-        if folder.exists() and (
-            not folder.is_dir() or (any(folder.iterdir()) and not (folder / FILE).exists())
-        ):
+        if not (is_free(folder) or (folder / FILE).exists()):
             raise ValueError(f"{folder} exists and is not empty: give another --out")
         folder.mkdir(parents=True, exist_ok=True)
         stated = {"asked": asdict(asked) | {"solvers": list(solvers)}}
-        with Store(folder) as store:
+        with alone_in(folder), Store(folder) as store:
             before = store.settings()
             plain = {"asked": {k: list(v) if isinstance(v, tuple) else v
                                for k, v in stated["asked"].items()}}  # fmt: skip
             if before and before.get("asked") != plain["asked"]:
                 raise ValueError(f"{folder} holds another comparison: give another --out")
             if not before:
-                store.put_settings(plain | {"environment": _environment()})
+                here = environment() | {"load": list(os.getloadavg())}
+                store.put_settings(plain | {"environment": here})
 
     def num_runs(self) -> int:
         """Return how many runs there are in all."""
@@ -125,10 +121,12 @@ class Comparison:
         ------
         KeyboardInterrupt
             When `should_stop` says so; what was measured is recorded.
+        ValueError
+            When another process is at work in the folder, or it cannot be written.
         """
         worker = Worker(self.asked.memory_limit * 2**20)
         try:
-            with Store(self.folder) as store:
+            with alone_in(self.folder), Store(self.folder) as store:
                 known, total = store.known(), self.num_runs()
                 done, before = len(known), None
                 for name, problem, seed in self._runs():
@@ -142,7 +140,7 @@ class Comparison:
                     on_run(done, total)
                     if should_stop():
                         raise KeyboardInterrupt
-                self._measure_batches(store, worker)
+                self._measure_batches(store, worker, should_stop)
         finally:
             worker.kill()
 
@@ -172,7 +170,9 @@ class Comparison:
                     for seed in range(self.asked.seeds):
                         yield name, problem, seed
 
-    def _measure_batches(self, store: Store, worker: Worker) -> None:
+    def _measure_batches(
+        self, store: Store, worker: Worker, should_stop: Callable[[], bool]
+    ) -> None:
         known = store.batches()
         runs = store.runs()
         for name, solver in self.solvers.items():
@@ -191,6 +191,8 @@ class Comparison:
                     batch, solver, worker, latency=latency, threads=self.asked.threads
                 )
                 store.put_batch(set_name, name, rate)
+                if should_stop():
+                    raise KeyboardInterrupt
 
 
 def _who_take(problems: Sequence[Problem]) -> list[str]:
@@ -225,28 +227,3 @@ def _together(problems: Sequence[Problem]) -> SubsetSum | None:
         parts[0].objective,
         available,
     )
-
-
-def _environment() -> dict[str, Any]:
-    versions = {"python": platform.python_version()}
-    for name in _VERSIONS:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return {
-        "versions": versions,
-        "machine": platform.machine(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "load": list(os.getloadavg()),
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()

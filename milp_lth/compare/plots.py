@@ -5,6 +5,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from milp_lth.report.plots import plain
 from milp_lth.report.style import KEPT, LAYOUT, THEORY
 from solvers.registry import REGISTRY
 
@@ -28,7 +29,7 @@ def profile_drawing(curves: dict[str, list[tuple[float, float]]]) -> go.Figure:
     for solver, curve in curves.items():
         x = [1.0, *(ratio for ratio, _ in curve), 1.1 * most]
         y = [0.0, *(share for _, share in curve), curve[-1][1] if curve else 0.0]
-        figure.add_scatter(x=x, y=y, mode="lines", line=lines[solver], name=solver)
+        figure.add_scatter(x=x, y=y, mode="lines", line=lines[solver], name=plain(solver))
     figure.update_xaxes(title="time, as a multiple of the fastest", **_DECADES)
     figure.update_yaxes(title="share of runs solved", range=[-0.02, 1.02])
     return figure.update_layout(LAYOUT, **_SIZES)
@@ -47,7 +48,7 @@ def anytime_drawing(instants: list[float], curves: dict[str, list[float]]) -> go
             y=[max(value, 1e-18) for _, value in known],
             mode="lines",
             line=lines[solver],
-            name=solver,
+            name=plain(solver),
         )
     figure.update_xaxes(title="seconds", **_DECADES)
     figure.update_yaxes(title="objective, median", **_DECADES)

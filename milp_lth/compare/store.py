@@ -1,13 +1,19 @@
 """Where a comparison keeps what it measured: SQLite, one row a run."""
 
 import csv
+import io
 import json
 import sqlite3
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_type_hints
 
+from instances.files import write_atomically
 from milp_lth.compare.measuring import Run
+from milp_lth.databases import open_database, writing
+from milp_lth.environment import ENVIRONMENT
+from milp_lth.value_kinds import fits
+from solvers.solution import Status
 
 FILE = "comparison.sqlite"
 
@@ -16,6 +22,13 @@ _REAL = ("optimum", "reported_objective", "reported_bound", "objective", "violat
          "seconds", "build_seconds", "start_seconds")  # fmt: skip
 _WHOLE = ("row", "seed", "num_candidates")
 _COLUMNS = [f"{n} {'integer' if n in _WHOLE else 'text'} not null" for n in Run._fields]
+_KINDS: Any = tuple[*get_type_hints(Run).values()]  # type: ignore[misc]
+"""What a run is made of."""
+
+_SETTINGS = {
+    "asked": dict[str, Any],
+    "environment": ENVIRONMENT | {"load": list[float]},
+}
 _SCHEMA = f"""
 create table if not exists runs (
     {", ".join(_COLUMNS)},
@@ -40,12 +53,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
-        try:
-            self._connection = sqlite3.connect(self._path)
-            self._connection.execute("pragma journal_mode = wal")
-            self._connection.executescript(_SCHEMA)
-        except sqlite3.Error as error:
-            raise ValueError(f"{self._path}: not a whole results file ({error})") from error
+        self._connection = open_database(self._path, _SCHEMA, create=True)
 
     def __enter__(self) -> Self:
         return self
@@ -56,16 +64,31 @@ class Store:
     def put(self, run: Run) -> None:
         """Record a run, durably."""
         places = ", ".join("?" * len(Run._fields))
-        with self._connection:
-            self._connection.execute(
+        with writing(self._connection, self._path) as connection:
+            connection.execute(
                 f"insert or replace into runs values ({places})",
                 [_written(name, value) for name, value in run._asdict().items()],
             )
 
     def runs(self) -> list[Run]:
-        """Return all runs, by set, row, solver and seed."""
+        """Return all runs, by set, row, solver and seed.
+
+        Raises
+        ------
+        ValueError
+            When the record of one is damaged.
+        """
         rows = self._select(f"select * from runs order by {', '.join(_KEY)}")
-        return [Run(*map(_read, Run._fields, row)) for row in rows]
+        return [self._run(row) for row in rows]
+
+    def _run(self, row: tuple[Any, ...]) -> Run:
+        try:
+            run = Run(*map(_read, Run._fields, row))
+            if not fits(run, _KINDS) or run.status not in Status.__members__ or run.row < 0:
+                raise ValueError("not the values of a run")
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise ValueError(f"{self._path}: the record of a run is damaged ({error})") from error
+        return run
 
     def known(self) -> set[tuple[str, int, str, int]]:
         """Return (set, row, solver, seed) of every run."""
@@ -73,8 +96,8 @@ class Store:
 
     def put_batch(self, set_name: str, solver: str, rows_per_second: float | None) -> None:
         """Record a throughput."""
-        with self._connection:
-            self._connection.execute(
+        with writing(self._connection, self._path) as connection:
+            connection.execute(
                 "insert or replace into batches values (?, ?, ?)",
                 (set_name, solver, rows_per_second),
             )
@@ -87,12 +110,25 @@ class Store:
     def put_settings(self, settings: dict[str, Any]) -> None:
         """Record what was asked and where it ran."""
         rows = [(name, json.dumps(value)) for name, value in settings.items()]
-        with self._connection:
-            self._connection.executemany("insert or replace into settings values (?, ?)", rows)
+        with writing(self._connection, self._path) as connection:
+            connection.executemany("insert or replace into settings values (?, ?)", rows)
 
     def settings(self) -> dict[str, Any]:
-        """Return what was recorded."""
-        return {name: json.loads(value) for name, value in self._select("select * from settings")}
+        """Return what was recorded.
+
+        Raises
+        ------
+        ValueError
+            When it is damaged.
+        """
+        rows = self._select("select * from settings")
+        try:
+            settings = {name: json.loads(value) for name, value in rows}
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ValueError(f"{self._path}: what was asked is damaged ({error})") from error
+        if settings and not (fits(settings, _SETTINGS) and settings["environment"]["load"]):
+            raise ValueError(f"{self._path}: what was asked is damaged")
+        return settings
 
     def _select(self, query: str) -> list[Any]:
         try:
@@ -103,11 +139,12 @@ class Store:
 
 def write_csv(runs: list[Run], path: Path) -> None:
     """Write all runs, masks and traces as JSON text, to a CSV file."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(Run._fields)
-        for run in runs:
-            writer.writerow([json.dumps(v) if isinstance(v, list) else v for v in run])
+    file = io.StringIO(newline="")
+    writer = csv.writer(file)
+    writer.writerow(Run._fields)
+    for run in runs:
+        writer.writerow([json.dumps(v) if isinstance(v, list) else v for v in run])
+    write_atomically(path, file.getvalue().encode())
 
 
 def write_parquet(runs: list[Run], path: Path) -> None:
@@ -126,7 +163,9 @@ def write_parquet(runs: list[Run], path: Path) -> None:
     plain = {"real": pa.float64(), "integer": pa.int64(), "text": pa.string()}
     schema = pa.schema([(name, lists.get(name, plain[_kind(name)])) for name in Run._fields])
     columns = {name: [getattr(run, name) for run in runs] for name in Run._fields}
-    parquet.write_table(pa.table(columns, schema), path)
+    file = io.BytesIO()
+    parquet.write_table(pa.table(columns, schema), file)
+    write_atomically(path, file.getvalue())
 
 
 def require_parquet() -> None:

@@ -100,7 +100,8 @@ def _match(slots: IntArray, capacity: IntArray) -> IntArray:
         [1 + np.arange(num_units), 1 + num_units + slots[unit, offer], np.full(num_slots, end)]
     )
     limits = np.concatenate([np.ones(num_units + len(unit), np.int64), capacity])
-    graph = csr_array((limits.astype(np.int32), (tails, heads)), shape=(end + 1, end + 1))
+    edges = (tails.astype(np.int32), heads.astype(np.int32))  # SciPy's flow takes no longer ones
+    graph = csr_array((limits.astype(np.int32), edges), shape=(end + 1, end + 1))
     flow = maximum_flow(graph, start, end).flow.tocoo()
     used = (flow.data > 0) & (flow.row > start) & (flow.row <= num_units)
     slot_of = np.full(num_units, -1, dtype=np.int64)

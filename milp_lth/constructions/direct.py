@@ -81,6 +81,12 @@ class ParallelEdges(DrawnLayer):
         edges = self.recipe().beginning(first * inputs).draw((stop - first) * inputs)
         return edges.reshape(stop - first, inputs, self.width)
 
+    @classmethod
+    def _checked(cls, arrays: Any, numbers: dict[str, Any]) -> dict[str, Any]:
+        if not numbers["low"] <= numbers["high"]:
+            raise ValueError("its edges are drawn between nothing")
+        return super()._checked(arrays, numbers)
+
     def recipe(self) -> Recipe:
         """Return how the vectors of edges are drawn, one after the other."""
         stream = Stream(self.source.seed, self.index, FIRST)

@@ -16,6 +16,10 @@ from instances.subset_sum import SubsetSum
 from milp_lth.networks.forms import DENSE, Form, read_form
 from milp_lth.networks.layer import LinearLayer
 from milp_lth.source import Source
+from milp_lth.value_kinds import fits
+
+_LARGEST = 2.0**1000
+"""What no number of a layer comes near to: what is drawn from it is finite."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +191,12 @@ class DrawnLayer:
             When they do not describe one.
         """
         stated = {"copies": 1} | stated
-        numbers = {name: kind(stated[name]) for name, kind in cls._numbers().items()}
+        numbers = {}
+        for name, kind in cls._numbers().items():
+            value = stated[name]
+            if not fits(value, kind) or not abs(value) < _LARGEST:
+                raise ValueError(f"its {name} is not what it should be")
+            numbers[name] = kind(value)
         form = read_form(stated.get("form"))
         if numbers["copies"] < 1 or numbers["num_outputs"] % (
             form.taps * form.groups * numbers["copies"]

@@ -308,6 +308,8 @@ def read_form(stated: dict[str, Any] | None) -> Form:
 def frozen_linear(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Linear:
     """Return a Linear with these weights, none of them trainable."""
     num_outputs, num_inputs = weight.shape
+    if 0 in weight.shape:
+        raise ValueError(f"a layer of shape {tuple(weight.shape)} has no weights")
     linear = nn.Linear(num_inputs, num_outputs, bias=bias is not None, device="meta")
     linear.weight = nn.Parameter(weight, requires_grad=False)
     if bias is not None:

@@ -1,5 +1,6 @@
 """The report's pictures."""
 
+import html
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -74,10 +75,15 @@ def error_histogram(
     return figure.update_layout(LAYOUT)
 
 
+def plain(name: str) -> str:
+    """Return a name as plotly shows it as it is: of texts it takes some for HTML."""
+    return html.escape(name, quote=False)
+
+
 def edges_per_layer(names: list[str], kept: list[int], pruned: list[int]) -> go.Figure:
     """Draw the kept and pruned edges of every matrix of the source."""
     labels = [
-        f"{name}: {some:,} of {some + others:,}"
+        f"{plain(name)}: {some:,} of {some + others:,}"
         for name, some, others in zip(names, kept, pruned, strict=True)
     ]
     figure = go.Figure(
@@ -199,7 +205,7 @@ def seconds_by_phase(seconds: dict[str, float]) -> go.Figure:
 
 def coupled_beside_independent(found: dict[str, dict[str, Any]], layers: list[str]) -> go.Figure:
     """Draw both tickets' errors: of the weights, and of every layer's outputs."""
-    labels = ["weights, median", *(f"outputs of {name}, rms" for name in layers)]
+    labels = ["weights, median", *(f"outputs of {plain(name)}, rms" for name in layers)]
     figure = go.Figure()
     for name, colour in (("independent", PRUNED), ("coupled", KEPT)):
         errors = [found[name]["median_error"], *found[name]["output_errors"]]

@@ -37,7 +37,7 @@ _NUM_BLOCKS = 10
 
 def render(run: Run, ledger: Ledger, ticket: Ticket | ShardedTicket) -> str:
     """Return the page about a run and its ticket as HTML text."""
-    figures = ledger.figures()
+    figures = ledger.figures(shown=True)
     predicted = _predicted(run, ledger)
     counts_of_errors = count_errors(chunk.error for chunk in ledger.chunks())
     counts, quartiles, medians = errors_by_candidates(run.reduction)
@@ -68,7 +68,7 @@ def render(run: Run, ledger: Ledger, ticket: Ticket | ShardedTicket) -> str:
         asked=_asked(run),
         notes=_notes(run, figures),
         figures=figures,
-        versions=run.stated["versions"],
+        environment=run.stated["environment"],
         blocks=_weakest_blocks(run),
         predicted=predicted,
         num_sampled=NUM_SAMPLED,

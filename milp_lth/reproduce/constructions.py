@@ -137,14 +137,15 @@ class Constructions:
         """Measure what is not measured yet, and return the rows of the table."""
         points = self.points()
         total = len(points) + len(self.names)
-        for done, point in enumerate(points):
-            if point.name not in self.runs:
-                self.runs.put(point.name, self._measured(point))
-            on_progress(done + 1, total)
         rows = []
-        for done, name in enumerate(self.names):
-            rows.append(self._row(name))
-            on_progress(len(points) + done + 1, total)
+        with self.runs.alone():
+            for done, point in enumerate(points):
+                if point.name not in self.runs:
+                    self.runs.put(point.name, self._measured(point))
+                on_progress(done + 1, total)
+            for done, name in enumerate(self.names):
+                rows.append(self._row(name))
+                on_progress(len(points) + done + 1, total)
         return rows
 
     def curves(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:

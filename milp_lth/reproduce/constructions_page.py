@@ -9,7 +9,6 @@ from milp_lth.report.figures import error_against_size
 from milp_lth.report.markdown import markdown_table
 from milp_lth.report.page import page
 from milp_lth.reproduce.constructions import AGREEMENT, COLUMNS, Constructions, cells, slope
-from solvers.cores import num_cores
 
 PAGE, TABLE, PICTURE = "index.html", "table.md", "constructions.svg"
 
@@ -29,7 +28,7 @@ def write_page(asked: Constructions, rows: list[dict[str, Any]]) -> Path:
         exact=[name for name, curve in asked.curves() if not curve[-1]["median_error"]],
         picture=picture[picture.index("<svg") :],
         agreement=AGREEMENT,
-        cores=num_cores(),
+        environment=asked.runs.environment,
         num_seeds=asked.num_seeds,
     )
     write_atomically(folder / TABLE, table.encode())

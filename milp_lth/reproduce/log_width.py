@@ -107,10 +107,11 @@ class LogWidth:
         """Draw and solve what is not there yet."""
         parts = self.parts()
         weights = [part.num_layers * part.size**2 for part in parts]
-        for k, part in enumerate(parts):
-            if part.name not in self.runs:
-                self.runs.put(part.name, self._measured(part).tolist())
-            on_progress(sum(weights[: k + 1]), sum(weights))
+        with self.runs.alone():
+            for k, part in enumerate(parts):
+                if part.name not in self.runs:
+                    self.runs.put(part.name, self._measured(part).tolist())
+                on_progress(sum(weights[: k + 1]), sum(weights))
 
     def _measured(self, part: Part) -> IntArray:
         rng = np.random.default_rng(seed_of(self.seed, part.kind, part.size, part.number))

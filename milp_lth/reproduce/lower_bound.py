@@ -116,10 +116,11 @@ class LowerBound:
     def measure(self, on_progress: OnProgress = lambda done, total: None) -> None:
         """Measure what is not measured yet."""
         parts = self.parts()
-        for done, part in enumerate(parts):
-            if part.name not in self.runs:
-                self.runs.put(part.name, self._measured(part))
-            on_progress(done + 1, len(parts))
+        with self.runs.alone():
+            for done, part in enumerate(parts):
+                if part.name not in self.runs:
+                    self.runs.put(part.name, self._measured(part))
+                on_progress(done + 1, len(parts))
 
     def _measured(self, part: Part) -> dict[str, Any]:
         n = part.num_candidates

@@ -8,7 +8,6 @@ from milp_lth.report.page import embedded, page
 from milp_lth.report.plots import accuracy_by_width
 from milp_lth.reproduce.pensia2020 import TOLERANCE, Reproduction
 from milp_lth.reproduce.table import COLUMNS, cells, markdown
-from solvers.cores import num_cores
 
 PAGE, TABLE = "index.html", "table.md"
 
@@ -35,7 +34,7 @@ def write_page(reproduction: Reproduction, rows: list[dict[str, Any]]) -> Path:
         target=Path(reproduction.base.target).name,
         columns=list(COLUMNS.values()),
         rows=[cells(row) for row in rows],
-        cores=num_cores(),
+        environment=reproduction.environment,
         tolerance=TOLERANCE,
         beyond=[
             {

@@ -107,6 +107,10 @@ class Reproduction:
 
     def rows(self, on_step: OnStep = lambda what: None) -> list[dict[str, Any]]:
         """Do all runs that are not done, check them, and return the table."""
+        with self._runs.alone():
+            return self._rows(on_step)
+
+    def _rows(self, on_step: OnStep) -> list[dict[str, Any]]:
         rows = [PUBLISHED]
         for case in cases(self.num_seeds):
             rows.append(self._row(case, on_step))
@@ -122,6 +126,11 @@ class Reproduction:
             rows.append(row)
         search.fill_curve(on_step)
         return rows
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Where the first run was carried out."""
+        return self._runs.environment
 
     def num_steps(self) -> int:
         """Return about how often `rows` calls `on_step`; how far widths go is a guess."""

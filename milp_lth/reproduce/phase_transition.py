@@ -114,16 +114,17 @@ class PhaseTransition:
         """Measure what is not measured yet."""
         cells, counts = self.cells(), self.counts()
         total = len(cells) + len(counts)
-        for done, cell in enumerate(cells):
-            if cell.name not in self.runs:
-                trials = self.trials if cell.size is None else -(-self.trials // 4)
-                self.runs.put(cell.name, measured(cell, trials, self.seed))
-            on_progress(done + 1, total)
-        for done, (cell, expected) in enumerate(counts, len(cells)):
-            name = _count_name(cell, expected)
-            if name not in self.runs:
-                self.runs.put(name, counted(cell, expected, -(-self.trials // 4), self.seed))
-            on_progress(done + 1, total)
+        with self.runs.alone():
+            for done, cell in enumerate(cells):
+                if cell.name not in self.runs:
+                    trials = self.trials if cell.size is None else -(-self.trials // 4)
+                    self.runs.put(cell.name, measured(cell, trials, self.seed))
+                on_progress(done + 1, total)
+            for done, (cell, expected) in enumerate(counts, len(cells)):
+                name = _count_name(cell, expected)
+                if name not in self.runs:
+                    self.runs.put(name, counted(cell, expected, -(-self.trials // 4), self.seed))
+                on_progress(done + 1, total)
 
     def found(self, cell: Cell) -> dict[str, Any]:
         """Return what was measured of a kind of problems."""

@@ -94,14 +94,15 @@ class Planted:
     def rows(self, on_progress: OnProgress = lambda done, total: None) -> list[dict[str, Any]]:
         """Search what is not searched yet; return the medians over the seeds."""
         searches = self.searches()
-        for done, search in enumerate(searches):
-            if search.name not in self.runs:
-                found = planted_row(
-                    search.problem, search.seed, search.method, density=search.density,
-                    scale=self.scale, time_limit=self.time_limit,
-                )  # fmt: skip
-                self.runs.put(search.name, found)
-            on_progress(done + 1, len(searches))
+        with self.runs.alone():
+            for done, search in enumerate(searches):
+                if search.name not in self.runs:
+                    found = planted_row(
+                        search.problem, search.seed, search.method, density=search.density,
+                        scale=self.scale, time_limit=self.time_limit,
+                    )  # fmt: skip
+                    self.runs.put(search.name, found)
+                on_progress(done + 1, len(searches))
         rows = []
         for k in range(0, len(searches), self.num_seeds):
             seeds = [self.runs.get(one.name) for one in searches[k : k + self.num_seeds]]

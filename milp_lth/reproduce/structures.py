@@ -122,10 +122,11 @@ class Structures:
     def rows(self, on_progress: OnProgress = lambda done, total: None) -> list[dict[str, Any]]:
         """Prune what is not pruned yet; return a row for every shape, structure and density."""
         points = self.points()
-        for done, point in enumerate(points):
-            if point.name not in self.runs:
-                self.runs.put(point.name, self._measured(point))
-            on_progress(done + 1, len(points))
+        with self.runs.alone():
+            for done, point in enumerate(points):
+                if point.name not in self.runs:
+                    self.runs.put(point.name, self._measured(point))
+                on_progress(done + 1, len(points))
         rows = []
         for k in range(0, len(points), self.num_seeds):
             seeds = [self.runs.get(point.name) for point in points[k : k + self.num_seeds]]

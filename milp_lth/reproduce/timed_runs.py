@@ -1,21 +1,28 @@
 """Runs in one folder, each carried out, timed and checked once."""
 
+import hashlib
 import json
 import os
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from instances.files import write_atomically
+from instances.plain_files import json_of
+from milp_lth.environment import ENVIRONMENT, environment
 from milp_lth.execution import execute
+from milp_lth.folders import alone_in, is_free
 from milp_lth.ledger import Ledger
 from milp_lth.run import Run
 from milp_lth.run_creation import create_run
 from milp_lth.run_settings import RunSettings
+from milp_lth.value_kinds import fits
 from milp_lth.verification import check_run
 
-_TIMES = "times.json"
+_TIMES, _SEAL = "times.json", "sha256"
 
 
 class TimedRuns:
@@ -37,18 +44,31 @@ class TimedRuns:
     def __init__(self, folder: Path, asked: dict[str, Any]) -> None:
         self.folder = folder
         path = folder / _TIMES
+        self._times: dict[str, Any] = {"asked": asked}
         if not path.exists():
-            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            if not is_free(folder):
                 raise ValueError(f"{folder} exists and is not empty: give another --out")
             folder.mkdir(parents=True, exist_ok=True)
-            self._times: dict[str, Any] = {"asked": asked}
-            self._record()
-        try:
-            self._times = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{path}: damaged ({error})") from error
-        if not isinstance(self._times, dict) or self._times.get("asked") != asked:
+            with alone_in(folder):
+                if not path.exists():
+                    self._times["environment"] = environment()
+                    self._record()
+        self._read()
+        if self._times.get("asked") != asked:
             raise ValueError(f"{folder} holds the rows of another target: give another --out")
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes out while measurements are taken.
+
+        Raises
+        ------
+        ValueError
+            When another process is at work in the folder.
+        """
+        with alone_in(self.folder):
+            self._read()  # another may have been here since
+            yield
 
     def __contains__(self, name: str) -> bool:
         return name in self._times
@@ -79,7 +99,12 @@ class TimedRuns:
                 },
             )
         with Ledger(folder) as ledger:
-            return ledger.figures() | dict(self._times[name])
+            return ledger.figures(shown=True) | dict(self._times[name])
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Where the first measurement was taken."""
+        return dict(self._times["environment"])
 
     def get(self, name: str) -> Any:
         """Return what was measured under a name."""
@@ -90,6 +115,26 @@ class TimedRuns:
         self._times[name] = measured
         self._record()
 
+    def _read(self) -> None:
+        path = self.folder / _TIMES
+        try:
+            self._times = json_of(path)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path}: damaged ({error})") from error
+        if (
+            not isinstance(self._times, dict)
+            or self._times != sealed(self._times)
+            or not fits(self._times.get("environment"), ENVIRONMENT)
+        ):
+            raise ValueError(f"{path}: damaged: give another --out")
+
     def _record(self) -> None:
-        content = json.dumps(self._times, indent=2) + "\n"
+        content = json.dumps(sealed(self._times), indent=2) + "\n"
         write_atomically(self.folder / _TIMES, content.encode())
+
+
+def sealed(times: dict[str, Any]) -> dict[str, Any]:
+    """Return what was measured with a digest of it: nobody looks at what it means again."""
+    measured = {name: value for name, value in times.items() if name != _SEAL}
+    text = json.dumps(measured, sort_keys=True)
+    return measured | {_SEAL: hashlib.sha256(text.encode()).hexdigest()}

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from instances.files import write_atomically
+from instances.plain_files import json_of
 from milp_lth.assembly import assemble
 from milp_lth.constructions.layout import augmented
 from milp_lth.constructions.two_layer import scale_for
@@ -20,6 +21,7 @@ from milp_lth.source import Source
 from milp_lth.targets.named import load_data
 from milp_lth.theory.median_error import median_error_of_products
 from milp_lth.ticket import Ticket
+from milp_lth.value_kinds import fits
 
 if TYPE_CHECKING:
     from milp_lth.targets.data import Data
@@ -33,6 +35,10 @@ MAX_DIFFERENCE = 0.001
 CURVE_WIDTHS = (4, 8, 12, 16, 21)
 """Drawn for seed 0 whatever the search found."""
 
+_RECORD = {
+    "objective": str, "width": int, "seed": int, "accuracy": float, "target_accuracy": float,
+    "agreement": float, "median_error": float,
+}  # fmt: skip
 _MAX_WIDTH = 48
 _FORWARD = 1000  # inputs on which folded and unfolded tickets are compared
 _FILE = "widths.json"
@@ -54,9 +60,13 @@ class WidthSearch:
         self.records: list[dict[str, Any]] = []
         if self._path.exists():
             try:
-                self.records = json.loads(self._path.read_text(encoding="utf-8"))
-            except ValueError as error:
+                self.records = json_of(self._path)
+            except (OSError, ValueError) as error:
                 raise ValueError(f"{self._path}: damaged ({error})") from error
+            if not fits(self.records, list[Any]) or not all(
+                fits(record, _RECORD) for record in self.records
+            ):
+                raise ValueError(f"{self._path}: damaged: delete it")
 
     def smallest_width(
         self, objective: dict[str, Any], on_step: Callable[[str], None] = lambda what: None

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from instances.arrays import BoolArray, IntArray
-from milp_lth.bench.machine import machine
+from milp_lth.environment import environment
+from milp_lth.folders import alone_in
 from milp_lth.rivals.files import count_edges, load_network, predictions, same, save_network
 from milp_lth.rivals.found import Found, Point
 from milp_lth.rivals.masked import masks_of
@@ -99,7 +100,7 @@ class Rivals:
             "scale": scale,
             "device": place.type,
         }
-        self.store = Store(folder, asked, machine())
+        self.store = Store(folder, asked, environment())
 
     def measure(
         self,
@@ -112,14 +113,20 @@ class Rivals:
         ------
         KeyboardInterrupt
             When `should_stop` says so; what was measured is recorded.
+        ValueError
+            When another process is at work in the folder.
         """
         wanted = [(entry, seed) for entry in self.entries for seed in range(self.num_seeds)]
-        for done, (entry, seed) in enumerate(wanted):
-            if not self.store.has(entry.name, seed):
-                self._measure(entry, seed)
-                if should_stop():
+        with alone_in(self.store.folder):
+            for done, (entry, seed) in enumerate(wanted):
+                new = not self.store.has(entry.name, seed)
+                if new:
+                    self._measure(entry, seed)
+                # of one that was killed when it had been recorded, too
+                shutil.rmtree(self.store.unfinished(entry.name, seed), ignore_errors=True)
+                if new and should_stop():
                     raise KeyboardInterrupt
-            on_progress(done + 1, len(wanted))
+                on_progress(done + 1, len(wanted))
 
     def measured(self, entry: Entry) -> list[Measurement]:
         """Return a row's measurements, seed by seed.
@@ -127,6 +134,12 @@ class Rivals:
         One whose file is no longer the one that was verified counts as not verified.
         """
         found = [self.store.get(entry.name, seed) for seed in range(self.num_seeds)]
+        told = {(len(one.curve), len(one.classes), *one.extra) for one in found}
+        if len(told) > 1:
+            raise ValueError(
+                f"{self.store.folder}: the measurements of {entry.name} do not fit each other: "
+                "delete them, or give another --out"
+            )
         return [
             one._replace(
                 verified=one.verified
@@ -172,7 +185,6 @@ class Rivals:
         )
         verified = self._verified(entry, recorded, found.network)
         self.store.put(recorded._replace(verified=verified))
-        shutil.rmtree(unfinished, ignore_errors=True)
 
     def _verified(self, entry: Entry, recorded: Measurement, found: nn.Module | None) -> bool:
         """Whether a file and a seed give what is recorded and, bit for bit, what was found."""

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from instances.files import write_atomically
+from instances.plain_files import size_of
 from milp_lth.rivals.found import Point
 
 _EVERY = 5.0  # seconds
@@ -98,6 +99,7 @@ class Checkpoint:
         if not self.path.exists():
             return Progress()
         try:
+            size_of(self.path)
             with safetensors.safe_open(self.path, framework="pt") as file:
                 stated = json.loads((file.metadata() or {})["training"])
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from instances.files import write_atomically
+from instances.plain_files import size_of
 from milp_lth.rivals.biprop import Sign
 from milp_lth.rivals.masked import Masked, masked_layers, masks_of, replaced
 from milp_lth.rivals.methods import METHODS, Entry, Method
@@ -65,6 +66,7 @@ def load_network(path: Path, entry: Entry, shape: Shape, seed: int) -> nn.Module
             raise ValueError(f"{path}: the ticket of another seed")
         return ticket
     try:
+        size_of(path)
         with safetensors.safe_open(path, framework="numpy") as file:
             stated = json.loads((file.metadata() or {}).get("rival", "{}"))
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118

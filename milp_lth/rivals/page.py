@@ -8,8 +8,8 @@ from typing import Any
 import plotly.graph_objects as go
 
 from instances.files import write_atomically
-from milp_lth.bench.machine import described
 from milp_lth.compare.plots import COLOURS
+from milp_lth.environment import described
 from milp_lth.report.markdown import markdown_table
 from milp_lth.report.page import embedded, page
 from milp_lth.report.style import KEPT, LAYOUT, THEORY

@@ -8,14 +8,20 @@ import base64
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 import numpy as np
 
 from instances.arrays import IntArray
 from instances.files import write_atomically
+from instances.plain_files import content_of, json_of
+from milp_lth.environment import ENVIRONMENT
+from milp_lth.folders import alone_in, is_free
+from milp_lth.rivals.found import Point
+from milp_lth.value_kinds import fits
 
 _SETTINGS = "settings.json"
+_KINDS = {"asked": dict[str, Any], "environment": ENVIRONMENT}
 
 
 class Measurement(NamedTuple):
@@ -74,11 +80,15 @@ class Store:
         self.folder = folder
         path = folder / _SETTINGS
         if not path.exists():
-            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            if not is_free(folder):
                 raise ValueError(f"{folder} exists and is not empty: give another --out")
             folder.mkdir(parents=True, exist_ok=True)
-            _write(path, {"asked": asked, "environment": environment})
+            with alone_in(folder):
+                if not path.exists():
+                    _write(path, {"asked": asked, "environment": environment})
         self.settings = _read(path)
+        if not fits(self.settings, _KINDS):
+            raise ValueError(f"{path}: damaged: give another --out")
         if self.settings.get("asked") != asked:
             raise ValueError(
                 f"{folder} holds the rivals of another task, size, scale or device: give another "
@@ -113,6 +123,12 @@ class Store:
         """
         path = self._path(row, seed)
         stated = _read(path)
+        if not fits(stated, get_type_hints(Measurement)) or not (
+            0 <= stated["accuracy"] <= 1
+            and 0 <= stated["kept"] <= stated["source_dense"]
+            and all(len(point) == len(Point._fields) for point in stated["curve"])
+        ):
+            raise ValueError(f"{path}: damaged: delete it, or give another --out")
         if stated.keys() != set(Measurement._fields) or (stated["row"], stated["seed"]) != (
             row, seed,
         ):  # fmt: skip
@@ -126,7 +142,7 @@ class Store:
 def digest(path: Path) -> str:
     """Return the SHA-256 of a file; empty where it cannot be read."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(content_of(path)).hexdigest()
     except OSError:
         return ""
 
@@ -141,7 +157,7 @@ def _write(path: Path, stated: dict[str, Any]) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        stated = json.loads(path.read_text(encoding="utf-8"))
+        stated = json_of(path)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: damaged ({error}): delete it, or give another --out") from error
     if not isinstance(stated, dict):

@@ -2,9 +2,7 @@
 
 import json
 import os
-import pickle
 import re
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +12,12 @@ import torch
 from torch import nn
 
 from instances.files import write_atomically
+from instances.plain_files import size_of
 from milp_lth.network import Network, read_network
 from milp_lth.networks.forms import frozen_linear
 from milp_lth.networks.row import build_modules
 from milp_lth.targets.modules import fill, state_dict
-
-MAPPED_BYTES = 100 * 2**20
-"""Files beyond are mapped into memory: what is not looked at is not read."""
+from milp_lth.targets.pt_file import MAPPED_BYTES, read_pt
 
 
 def load_target(path: str | os.PathLike[str], module: nn.Module | None = None) -> nn.Module:
@@ -61,24 +58,18 @@ def load_target(path: str | os.PathLike[str], module: nn.Module | None = None) -
             tensors = _tensors(path)[0]
             tensors = dict(sorted(tensors.items(), key=lambda item: _natural(item[0])))
         elif path.suffix in (".pt", ".pth"):
-            mapped = path.stat().st_size > MAPPED_BYTES and zipfile.is_zipfile(path)
-            tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped or None)
+            tensors = read_pt(path)
         else:
             raise ValueError("a target file ends in .onnx, .safetensors or .pt")
         return perceptron(tensors) if module is None else fill(module, tensors)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"{path}: refused, it holds more than tensors: save the module's state_dict() instead"
-        ) from error
-    except (
-        safetensors.SafetensorError, zipfile.BadZipFile, RuntimeError, EOFError, KeyError,
-        UnicodeDecodeError, AttributeError, TypeError, IndexError, MemoryError,
-    ) as error:  # fmt: skip
-        raise ValueError(f"{path}: not a whole {path.suffix} file of tensors") from error
+    except MemoryError as error:
+        raise ValueError(f"{path}: does not fit into memory") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    except Exception as error:  # of many kinds: safetensors, zipfile and torch have theirs
+        raise ValueError(f"{path}: not a whole {path.suffix} file of tensors") from error
 
 
 def perceptron(tensors: Any) -> nn.Sequential:
@@ -121,15 +112,17 @@ def _named(linears: list[tuple[str, nn.Linear]]) -> nn.Sequential:
     for k, (name, linear) in enumerate(linears):
         if k:
             module.add_module(f"relu{k}", nn.ReLU())
-        module.add_module(name.replace(".", "_") or f"layer{k}", linear)
+        free = name.replace(".", "_") or f"layer{k}"
+        while hasattr(module, free):  # another layer, or what every module has
+            free += "_"
+        module.add_module(free, linear)
     read_network(module, copy=False)
     return module.eval()
 
 
 def _tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Return the tensors and the metadata of a ``.safetensors`` file."""
-    with path.open("rb") as file:  # a missing file and a folder say so themselves
-        mapped = os.fstat(file.fileno()).st_size > MAPPED_BYTES
+    mapped = size_of(path) > MAPPED_BYTES
     with safetensors.safe_open(path, framework="pt") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         metadata = file.metadata() or {}

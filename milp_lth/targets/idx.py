@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from instances.plain_files import size_of
 from milp_lth.targets.data import Data
 
 _TEST, _TRAINING = "t10k", "train"
-_MAX_BYTES = 2**31
+_MAX_BYTES = 2**30
+_SMALL, _MAX_RATIO = 2**24, 100  # beyond a few bytes, images that show something are not packed so
 
 
 def read_idx(path: Path, num_dimensions: int) -> NDArray[np.uint8]:
@@ -32,6 +34,7 @@ def read_idx(path: Path, num_dimensions: int) -> NDArray[np.uint8]:
         When the file is missing, truncated, too long, or of another kind.
     """
     try:
+        size = size_of(path)
         with cast(IO[bytes], gzip.open(path) if path.suffix == ".gz" else path.open("rb")) as file:
             header = file.read(4 + 4 * num_dimensions)
             if header[:4] != bytes([0, 0, 8, num_dimensions]):
@@ -40,7 +43,7 @@ def read_idx(path: Path, num_dimensions: int) -> NDArray[np.uint8]:
                 raise ValueError(f"{path}: truncated")
             shape = np.frombuffer(header[4:], dtype=">u4").astype(object)
             count = int(np.prod(shape))
-            if count > _MAX_BYTES:
+            if count > min(_MAX_BYTES, max(_SMALL, _MAX_RATIO * size)):
                 raise ValueError(f"{path}: says that it holds {count:,} bytes, which is too much")
             content = file.read(count + 1)
     except OSError as error:
@@ -70,7 +73,7 @@ def load_mnist(folder: str | os.PathLike[str], *, training: bool = False) -> Dat
     images, labels = read_idx(images_file, 3), read_idx(labels_file, 1)
     if len(images) != len(labels) or len(images) == 0:
         raise ValueError(f"{folder}: {len(images):,} images beside {len(labels):,} labels")
-    x = torch.tensor(images.reshape(len(images), -1), dtype=torch.float32) / 255
+    x = torch.tensor(images.reshape(len(images), -1), dtype=torch.float32).div_(255)
     return Data("mnist", part, x, torch.tensor(labels.astype(np.int64)), (0.0, 1.0))
 
 

@@ -107,8 +107,8 @@ def _try(module: nn.Module, file: OnnxGraph) -> None:
     tensors = {name: tensor.to("meta") for name, tensor in silent.state_dict().items()}
 
     def rows(batch: int) -> int:
-        x = torch.empty((batch, *shape[1:]), dtype=file.dtype, device="meta")  # type: ignore[arg-type]
         try:
+            x = torch.empty((batch, *shape[1:]), dtype=file.dtype, device="meta")  # type: ignore[arg-type]
             result = torch.func.functional_call(silent, tensors, (x,))
         except Exception as error:  # of many kinds
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__

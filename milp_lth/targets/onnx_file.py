@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from instances.plain_files import content_of, size_of
+
 if TYPE_CHECKING:
     import onnx
 
@@ -95,10 +97,10 @@ def read_onnx(path: Path) -> OnnxGraph:
     require_onnx()
     import onnx
 
-    if path.stat().st_size >= _MAX_FILE:
+    if size_of(path) >= _MAX_FILE:
         raise ValueError("larger than 2 GiB: keep its weights in a file beside it (external data)")
     try:
-        model = onnx.load_model_from_string(path.read_bytes())
+        model = onnx.load_model_from_string(content_of(path))
     except (OSError, MemoryError):
         raise
     except Exception as error:  # of protobuf, which need not be known here
@@ -301,7 +303,7 @@ def _external(tensor: "onnx.TensorProto", folder: Path, dtype: Any, count: int) 
     start, num_bytes = int(stated.get("offset", 0)), count * dtype.itemsize
     if start < 0 or num_bytes > _MAX_EXTERNAL or int(stated.get("length", num_bytes)) != num_bytes:
         raise ValueError(f"tensor {name} does not fit what is stated of {shown(location)}")
-    if start + num_bytes > path.stat().st_size:
+    if start + num_bytes > size_of(path):
         raise ValueError(f"tensor {name} reaches beyond the end of {shown(location)}: truncated")
     return np.fromfile(path, dtype.newbyteorder("<"), count, offset=start).astype(dtype, copy=False)
 

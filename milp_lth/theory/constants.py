@@ -4,9 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from instances.files import write_atomically
+from instances.plain_files import json_of
+from milp_lth.value_kinds import fits
 
 FORMAT = "constants/1"
 FILE = "constants.json"
@@ -105,13 +107,13 @@ def load_constants(path: Path | None = None) -> dict[str, Constant]:
     """
     path = _PACKAGED if path is None else path
     try:
-        stated = json.loads(path.read_text(encoding="utf-8"))
+        stated = json_of(path)
         if stated["format"] != FORMAT:
-            raise ValueError(f"{path}: of the format {stated['format']}, not {FORMAT}")
+            raise ValueError(f"of the format {stated['format']}, not {FORMAT}")
         return {one["name"]: _read(one) for one in stated["constants"]}
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path}: no file of constants: write one with milp-lth bounds --calibrate --out DIR"
         ) from error
@@ -130,4 +132,8 @@ def _read(stated: Mapping[str, Any]) -> Constant:
         Sweep(**one | {"successes": tuple((n, count) for n, count in one["successes"])})
         for one in stated["sweeps"]
     )
-    return Constant(**dict(stated) | {"sweeps": sweeps})
+    constant = Constant(**dict(stated) | {"sweeps": sweeps})
+    for one in (constant, *sweeps):
+        if not fits(vars(one), get_type_hints(type(one))):
+            raise TypeError(f"{one} is none")
+    return constant

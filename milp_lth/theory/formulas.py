@@ -16,11 +16,6 @@ GOLDEN_BASE = 1.5
 """The base that Orseau et al. expand weights in."""
 
 
-def accuracy_of_weight(inputs: int, outputs: int, num_layers: int, epsilon: float) -> float:
-    """Return ε / (2 l d_in d_out): the error of a weight that the proofs ask for, literally."""
-    return epsilon / (2 * num_layers * inputs * outputs)
-
-
 def pensia_candidates(
     inputs: int, outputs: int, num_layers: int, epsilon: float, failure: float, constant: float
 ) -> int:

@@ -16,7 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from instances.arrays import BoolArray
+from instances.arrays import BoolArray, IntArray
 from instances.edge_budget import EdgeBudget
 from instances.instance import Instance
 from instances.objectives import Sparsest
@@ -87,16 +87,24 @@ class Budget:
             return self._each_within(rows, limit)
         work = {True: math.inf, False: 0.0, None: _MOST_WORK}[self.exact]
         asked = Asked(instance.measure, instance.budget, limit, work)
+
+        def within(sizes: IntArray | None) -> bool:
+            if sizes is None:
+                mask = MeetInTheMiddle(self.threads).propose(rows, math.inf).mask
+            else:
+                mask = found.mask(rows, sizes)
+            return bool(instance.part(b, b + 1).evaluate(mask.reshape(1, -1))[1][0] == 0)
+
         began = time.perf_counter()
         enough = self._guess(rows, asked) if len(rows) > 4 * _SAMPLE else 0.0
         found = fronts(rows, enough, threads=self.threads, deadline=deadline)
         seconds = time.perf_counter() - began
-        choice = choose(found, asked)
+        choice = choose(found, asked, within)
         if enough > 0 and not choice.settled and time.monotonic() < deadline:
             began = time.perf_counter()
             found = fronts(rows, threads=self.threads, deadline=deadline)
             seconds += time.perf_counter() - began
-            choice = choose(found, asked)
+            choice = choose(found, asked, within)
         return _proposal(rows, found, choice, seconds)
 
     def _guess(self, rows: SubsetSum, asked: Asked) -> float:

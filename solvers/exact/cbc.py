@@ -20,6 +20,7 @@ from instances.arrays import BoolArray
 from instances.instance import Instance
 from instances.milp import MILP
 from solvers.exact.clash import import_pulp
+from solvers.exact.float_mip import factor_to, in_range, lowering, unanswered, weight_of
 from solvers.row_by_row import row_by_row
 from solvers.solver import OnEvent, Proposal, Reported
 
@@ -30,6 +31,9 @@ _TUNED = (
     "dualTolerance 1e-9",
     "integerTolerance 1e-9",
 )
+
+_SIZE = 1e6
+"""What the absolute numbers of a row add up to once it is scaled."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +83,12 @@ class Cbc:
 
     def _row(self, instance: Instance, b: int, seconds: float) -> Proposal:
         deadline = time.monotonic() + seconds
-        milp = instance.milp(b)
         row = instance.part(b, b + 1)
-        size = milp.size
+        with np.errstate(over="ignore", invalid="ignore"):
+            milp = instance.milp(b).without_fixed()
+            size = milp.size
+        if not in_range(size):
+            return unanswered(row, None)
         slack = self.tolerance * size if self.tuned else 0.0
         # where an error variable takes up what rows miss, the objective is off by the slack at
         # most; one that pays for whole numbers is widened for the bound, and narrowed where its
@@ -98,7 +105,7 @@ class Cbc:
             bound = np.inf
         elif self.tuned and status == "Optimal":
             # the mask's own objective: CBC writes its numbers with eight digits
-            bound = float(row.evaluate(mask)[0][0]) - slack * milp.sensitivity
+            bound = float(row.evaluate(mask)[0][0]) - lowering(milp, slack)
         left = deadline - time.monotonic()
         if widens and x is not None and left > 0 and row.evaluate(mask)[1][0] > 0:
             narrowed = self._run(milp.widened(-slack), size, left, stats)[1]
@@ -113,9 +120,10 @@ class Cbc:
         pulp = import_pulp()
         if (milp.row_lower > milp.row_upper).any():  # a narrowed row that nothing can meet
             return "Infeasible", None, math.nan
-        factor = 2.0 ** round(math.log2(1e6 / size)) if self.tuned and size > 0 else 1.0
+        factor = factor_to(_SIZE, size) if self.tuned else 1.0
+        weight = weight_of(milp, factor) if self.tuned else 1.0
         began = time.perf_counter()
-        problem, variables, weight = _model(pulp, milp, factor)
+        problem, variables = _model(pulp, milp, factor, weight)
         stats["build_seconds"] += time.perf_counter() - began
         options = list(_TUNED) if self.tuned else []
         if self.seed:
@@ -139,11 +147,11 @@ class Cbc:
             return status, None, math.nan
         x = np.array([v.value() or 0.0 for v in variables])
         shown = "Optimal" if problem.sol_status == pulp.LpSolutionOptimal else status
-        return shown, x, float(pulp.value(problem.objective)) / weight
+        return shown, x, float(pulp.value(problem.objective) or 0.0) / weight
 
 
-def _model(pulp: Any, milp: MILP, factor: float) -> tuple[Any, list[Any], float]:
-    """Write the program with its measured rows, and the variables they measure, times `factor`."""
+def _model(pulp: Any, milp: MILP, factor: float, weight: float) -> tuple[Any, list[Any]]:
+    """Write the program: measured rows, and what they measure, times `factor`, costs `weight`."""
     measured = ~milp.counts
     scale_row = np.where(measured, factor, 1.0)
     # a continuous variable stands for an error: keep its coefficients, let its unit shrink instead
@@ -157,7 +165,6 @@ def _model(pulp: Any, milp: MILP, factor: float) -> tuple[Any, list[Any], float]
         )
         for j in range(len(milp.c))
     ]
-    weight = 1.0 if milp.c[milp.integer].any() else factor
     problem = pulp.LpProblem("subset_sum", pulp.LpMinimize)
     costs = milp.c * scale_column * weight
     problem += pulp.LpAffineExpression([(variables[j], costs[j]) for j in np.flatnonzero(costs)])
@@ -177,4 +184,4 @@ def _model(pulp: Any, milp: MILP, factor: float) -> tuple[Any, list[Any], float]
             problem += terms >= lower
         if np.isfinite(upper):
             problem += terms <= upper
-    return problem, variables, weight
+    return problem, variables

@@ -29,6 +29,7 @@ from solvers.row_by_row import row_by_row
 from solvers.solver import OnEvent, Proposal, Reported
 
 _ANY_SUM = (-(2**62), 2**62)
+_LARGEST = Fraction(float(np.finfo(np.float64).max))
 
 
 class _Row(NamedTuple):
@@ -199,7 +200,7 @@ class _Search:
             # best_objective_bound is a float: the proto has the integer
             proven = solver.response_proto.inner_objective_lower_bound
             lower = (proven - 1 - self.row.slack) * self.row.unit / 4
-            self.bound = float(np.nextafter(float(lower), -np.inf))
+            self.bound = float(np.nextafter(float(min(lower, _LARGEST)), -np.inf))
         if status == "OPTIMAL":
             self._smallest_mask(round(solver.value(error)), size, window, deadline)
             if self.row.slack == 0 and not self.instance.counts:

@@ -36,6 +36,8 @@ def run(
     cp_model = import_cp_model()
     began = time.perf_counter()
     shift = _shift(milp)
+    if shift is None:
+        return Answer("numbers too far apart")
     unit = np.where(milp.integer, 1.0, 2.0**shift)  # variables are counted in 1 / unit
     factor = np.where(milp.counts, 1.0, 2.0**shift)
     lower, upper = _limits(milp)
@@ -95,23 +97,29 @@ def _limits(milp: MILP) -> tuple[FloatArray, FloatArray]:
     return np.maximum(milp.lower, -most), np.minimum(milp.upper, most)
 
 
-def _shift(milp: MILP) -> int:
+def _shift(milp: MILP) -> int | None:
+    """Return p; None where 64 bits do not allow one that is large enough."""
     lower, upper = _limits(milp)
     reach = np.maximum(np.abs(lower), np.abs(upper))
     sums = np.zeros(len(milp.row_lower))
     np.add.at(sums, milp.rows, np.abs(milp.values) * reach[milp.columns])
     cost = float((np.abs(milp.c) * reach).sum())
-    most = max(float(sums.max(initial=1.0)), cost, milp.size, 1.0)
-    return max(0, int(math.log2(_ROOM / most)))
+    if sums[milp.counts].max(initial=0.0) > _ROOM:  # these are not multiplied
+        return None
+    most = max(float(sums[~milp.counts].max(initial=1.0)), cost, milp.size, 1.0)
+    shift = math.floor(math.log2(_ROOM / most))
+    rounded = (len(milp.c) + 1) * 2.0**-shift
+    return shift if shift >= 0 and rounded <= TOLERANCE * max(milp.size, 1.0) else None
 
 
 def _costs(milp: MILP, unit: FloatArray, reach: FloatArray) -> tuple[Any, float, float]:
     """Return whole costs, what they were multiplied by, and how far the objective is then off."""
     costs = milp.c / unit
     smallest = np.abs(costs[costs != 0]).min(initial=1.0)
+    most = float((np.abs(costs) * reach * unit).sum())
     weight = 1.0
     while not np.equal(costs * weight, np.rint(costs * weight)).all():
-        if smallest * weight > 2.0**30:
+        if smallest * weight > 2.0**30 or most * weight > _ROOM:
             break
         weight *= 2.0
     whole = np.rint(costs * weight)

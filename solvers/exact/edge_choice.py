@@ -1,12 +1,13 @@
 """How many candidates each weight keeps, when its front tells the error for every number."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from instances.arrays import FloatArray, IntArray
-from instances.edge_budget import total, unit_of
+from instances.edge_budget import in_doubt, total, unit_of
 from solvers.exact.choice_knapsack import Relaxed, Steps, fill, settle, steps
 from solvers.exact.fronts import Fronts
 
@@ -36,11 +37,17 @@ class Choice(NamedTuple):
     """Whether nothing that the fronts leave out can matter."""
 
 
-def choose(fronts: Fronts, asked: Asked) -> Choice:
-    """Choose the size of every row; the maximum within a limit is a matter of each row alone."""
+def choose(
+    fronts: Fronts, asked: Asked, within: Callable[[IntArray | None], bool] | None = None
+) -> Choice:
+    """Choose the size of every row; the maximum within a limit is a matter of each row alone.
+
+    `within` is the judge's word on sizes whose total is in doubt; None: each row as close as it
+    can come, which may be with more than rounded errors tell.
+    """
     if asked.measure == "max":
         return _under_threshold(fronts, int(asked.budget or 0))
-    problem = _Knapsack(fronts, asked)
+    problem = _Knapsack(fronts, asked, within)
     return problem.within_budget(asked.budget) if asked.limit is None else problem.within_limit()
 
 
@@ -67,9 +74,12 @@ def _under_threshold(fronts: Fronts, budget: int) -> Choice:
 class _Knapsack:
     """Rows whose errors, or squares of them, are added up."""
 
-    def __init__(self, fronts: Fronts, asked: Asked) -> None:
+    def __init__(
+        self, fronts: Fronts, asked: Asked, within: Callable[[IntArray | None], bool] | None
+    ) -> None:
         self.fronts = fronts
         self.asked = asked
+        self.within = within
         self.scale = unit_of(fronts.errors[:, 0])  # of all, the largest: a power of two
         self.costs = fronts.errors / self.scale
         if asked.measure == "rms":
@@ -104,7 +114,8 @@ class _Knapsack:
             return Choice(np.zeros(num_rows, np.int64), 0.0, self._enough(math.inf), True)
         if not self._within(all_steps):
             complete = bool(self.fronts.complete.all())
-            return Choice(all_steps, math.inf if complete else 0.0, 0.0, complete)
+            proved = complete and not (self._in_doubt(all_steps) and self._may_be_closer())
+            return Choice(all_steps, math.inf if proved else 0.0, 0.0, complete)
         limit = self._limit()
         totals = math.fsum(self.costs[:, 0].tolist()) - np.cumsum(ladder.gain)
         count = 1 + min(int((totals > limit).sum()), len(totals) - 1)
@@ -153,8 +164,18 @@ class _Knapsack:
 
     def _within(self, sizes: IntArray) -> bool:
         """Whether the judge will find the total within the limit."""
-        errors = self._chosen(self.fronts.errors, sizes)
-        return total(errors, self.asked.measure) <= float(self.asked.limit or 0.0)
+        if self.within is not None and self._in_doubt(sizes):
+            return self.within(sizes)
+        return self._reached(sizes) <= float(self.asked.limit or 0.0)
+
+    def _may_be_closer(self) -> bool:
+        return self.within is None or self.within(None)
+
+    def _in_doubt(self, sizes: IntArray) -> bool:
+        return bool(in_doubt(np.array(self._reached(sizes)), float(self.asked.limit or 0.0)))
+
+    def _reached(self, sizes: IntArray) -> float:
+        return total(self._chosen(self.fronts.errors, sizes), self.asked.measure)
 
     def _limit(self) -> float:
         limit = float(self.asked.limit or 0.0) / self.scale

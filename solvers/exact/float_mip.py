@@ -17,7 +17,7 @@ import numpy as np
 from instances.arrays import BoolArray, FloatArray
 from instances.instance import Instance
 from instances.milp import MILP
-from solvers.solver import OnEvent, Proposal, Reported
+from solvers.solver import OnEvent, Proposal, Reported, nothing_known
 
 _SIZE = 1e4
 """What the absolute numbers of a row add up to once it is scaled: with tolerances of 1e-10 their
@@ -30,7 +30,12 @@ _SQUARED_MARGIN = 1e-6
 """What a bound on a sum of squares is lowered by, relative to it or to 1, before the root."""
 
 _COUNT_MARGIN = 1e-6
-"""What a bound on a count is lowered by before it is rounded up, relative to the largest cost."""
+"""What a bound on a count is lowered by before it is rounded up, relative to the largest cost, as
+the solver sees it, or to 1."""
+
+_SMALLEST, _LARGEST = 2.0**-900, 2.0**1000
+"""Sizes of rows that can be scaled. No solver is asked about others, nor about sums that float64
+cannot hold."""
 
 
 class Answer(NamedTuple):
@@ -67,18 +72,21 @@ def propose_row(
     it is and concludes nothing.
     """
     deadline = time.monotonic() + seconds
-    milp, row = instance.milp(b), instance.part(b, b + 1)
-    size = milp.size
-    trusted = math.isfinite(tolerance)
-    slack = tolerance * size if trusted else 0.0
-    factor = _factor(size, _SQUARED_SIZE if milp.squared else _SIZE) if trusted else 1.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        milp, row = instance.milp(b).without_fixed(), instance.part(b, b + 1)
+        size = milp.size
+    if not in_range(size):
+        return unanswered(row, None if start is None else start[b : b + 1])
     hint = None if start is None else start[b]
     best = _Best(row, hint, None if on_event is None else lambda part: on_event(b, part))
+    trusted = math.isfinite(tolerance)
+    slack = tolerance * size if trusted else 0.0
+    factor = factor_to(_SQUARED_SIZE if milp.squared else _SIZE, size) if trusted else 1.0
 
     stats = {"build_seconds": 0.0}
 
     def ask(program: MILP, seconds: float) -> Answer:
-        told, weight = _scaled(program, factor)
+        told, weight = _scaled(program, factor) if trusted else (program, 1.0)
         answer = run(told, seconds, hint, lambda x: best.take(program.mask(x)))
         stats["build_seconds"] += answer.build_seconds
         for x in answer.points:
@@ -98,9 +106,7 @@ def propose_row(
         narrowed = milp.widened(-slack)
         if (narrowed.row_lower <= narrowed.row_upper).all():
             ask(narrowed, left)
-    unit = max(1.0, float(np.abs(milp.c).max()))
-    lowered = _COUNT_MARGIN * unit if widens else slack * milp.sensitivity
-    bound = answer.bound - lowered if trusted else -math.inf
+    bound = answer.bound - lowering(milp, slack) if trusted else -math.inf
     return _proposal(best.mask, bound, answer)._replace(stats=stats)
 
 
@@ -138,11 +144,45 @@ def _proposal(mask: BoolArray, bound: float, answer: Answer) -> Proposal:
     return Proposal(mask[None, :].copy(), np.array([bound]), reported, {})
 
 
-def _factor(size: float, wanted: float) -> float:
+def in_range(size: float) -> bool:
+    """Whether rows of this `MILP.size` can be scaled to what solvers take."""
+    return size == 0 or _SMALLEST <= size <= _LARGEST
+
+
+def unanswered(row: Instance, start: BoolArray | None) -> Proposal:
+    """Return what is said where no solver is asked."""
+    proposal = nothing_known(row, start)
+    proposal.reported.status[:] = "numbers out of range"
+    return proposal
+
+
+def factor_to(wanted: float, size: float) -> float:
     """Return the power of two that brings `size` to about `wanted`."""
-    if not 0 < size < math.inf:
-        return 1.0
-    return 2.0 ** min(1000, round(math.log2(wanted) - math.log2(size)))
+    return 2.0 ** round(math.log2(wanted) - math.log2(size)) if size > 0 else 1.0
+
+
+def weight_of(milp: MILP, factor: float) -> float:
+    """Return the power of two to multiply costs by, when measured rows are by `factor`.
+
+    Costs of whole numbers are left as they are, unless they are all tiny, or one is huge; where
+    they are 0, so are those of what is measured, unless they are all tiny, or one is above 1.
+    """
+    whole = float(np.abs(milp.c[milp.integer]).max(initial=0.0))
+    largest = whole or float(np.abs(milp.c).max(initial=0.0))
+    moderate = 2.0**-8 <= largest <= (2.0**20 if whole else 1.0)
+    weight = 1.0 if moderate else 2.0 ** -math.frexp(largest)[1]
+    return weight if whole else weight * factor
+
+
+def lowering(milp: MILP, slack: float) -> float:
+    """Return how far what is proved of `milp` may be from the truth, rows being missed by `slack`.
+
+    A program that pays for whole numbers alone is one that was widened by the slack.
+    """
+    if not milp.counting:
+        return slack * milp.sensitivity
+    weight = weight_of(milp, 1.0)
+    return _COUNT_MARGIN * max(1.0, weight * float(np.abs(milp.c).max(initial=0.0))) / weight
 
 
 def _scaled(milp: MILP, factor: float) -> tuple[MILP, float]:
@@ -153,7 +193,7 @@ def _scaled(milp: MILP, factor: float) -> tuple[MILP, float]:
     """
     row = np.where(milp.counts, 1.0, factor)
     column = np.where(milp.integer, 1.0, 1.0 / factor)
-    weight = 1.0 if milp.c[milp.integer].any() else factor
+    weight = weight_of(milp, factor)
     return replace(
         milp,
         c=milp.c * column * weight,

@@ -121,12 +121,14 @@ def _chunk(
         near, last[rows], *tables, sums, subsets, looked,
     )  # fmt: skip
     kept = subsets >= 0
-    # one correctly rounded subtraction of exact numbers, where the sum has 53 bits at most
-    reached = np.ldexp(sums.astype(np.float64), scaled.exponent[:, None] - 2)
-    errors = np.where(kept, np.abs(part.targets[:, None] - reached), np.inf)
+    # one correctly rounded subtraction of exact numbers, where the sum is a float
+    with np.errstate(over="ignore"):
+        reached = np.ldexp(sums.astype(np.float64), scaled.exponent[:, None] - 2)
+        errors = np.where(kept, np.abs(part.targets[:, None] - reached), np.inf)
     for b in np.flatnonzero(~scaled.fits):
         _wide_row(part, int(b), available[b : b + 1], last[rows][b : b + 1], subsets, looked, half)
-    doubtful = (~scaled.fits[:, None] | (np.abs(sums) >= 2**55)) & (subsets >= 0)
+    doubtful = ~scaled.fits[:, None] | (np.abs(sums) >= 2**55) | ~np.isfinite(errors)
+    doubtful &= subsets >= 0
     doubtful[:, 0] = False
     found.errors[rows, 1:] = errors[:, 1:]
     for b, size in zip(*np.nonzero(doubtful), strict=True):

@@ -59,7 +59,7 @@ def propose(
     """
     # listening costs SCIP two lines of complaint a row on standard error
     listens = backend.tells and on_event is not None
-    run = partial(_run, backend, import_mathopt(), listens)
+    run = partial(_run, backend, import_mathopt(backend.engine), listens)
 
     def one(b: int, seconds: float) -> Proposal:
         return propose_row(

@@ -276,9 +276,10 @@ def _error_bounds(
     mask: BoolArray,
     proven: BoolArray,
 ) -> FloatArray:
-    # one correctly rounded subtraction of exact numbers, where the sum has 53 bits at most
-    bound = np.abs(instance.targets - np.ldexp(sums.astype(np.float64), exponent - 2))
-    doubtful = ~fits | (np.abs(sums) >= 2**55)
+    # one correctly rounded subtraction of exact numbers, where the sum is a float
+    with np.errstate(over="ignore"):
+        bound = np.abs(instance.targets - np.ldexp(sums.astype(np.float64), exponent - 2))
+    doubtful = ~fits | (np.abs(sums) >= 2**55) | ~np.isfinite(bound)
     if instance.tolerance is not None:
         doubtful |= bound == instance.tolerance
     for r in np.flatnonzero(doubtful & proven):

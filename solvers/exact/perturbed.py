@@ -26,6 +26,7 @@ from instances.objectives import Sparsest
 from instances.perturbed import PerturbedSubsetSum
 from solvers.cores import num_cores
 from solvers.exact.perturbed_kernels import FAR, closest_rows, sparsest_rows, split_rows
+from solvers.exact.scaling import rounded_bound
 from solvers.solver import OnEvent, Proposal, Reported, nothing_known, put_rows
 
 MAX_CANDIDATES = 24
@@ -168,10 +169,11 @@ def _least_misses(
 ) -> FloatArray:
     """Return the misses of the best masks, correctly rounded, from the edges of `plain` rows."""
     met = edge == FAR
-    # one correctly rounded subtraction of exact numbers, where the edge has 53 bits at most
-    edges = np.ldexp(np.where(met, 0, edge).astype(np.float64), unit - 2)
-    bound = np.where(met, 0.0, np.abs(instance.targets - edges))
-    doubtful = ~met & (~plain | (np.abs(edge) >= 2**55))
+    # one correctly rounded subtraction of exact numbers, where the edge is a float
+    with np.errstate(over="ignore"):
+        edges = np.ldexp(np.where(met, 0, edge).astype(np.float64), unit - 2)
+        bound = np.where(met, 0.0, np.abs(instance.targets - edges))
+    doubtful = ~met & (~plain | (np.abs(edge) >= 2**55) | ~np.isfinite(bound))
     if instance.tolerance is not None:
         doubtful |= bound == instance.tolerance
     for r in np.flatnonzero(doubtful):
@@ -180,18 +182,10 @@ def _least_misses(
 
 
 def _least_miss(instance: PerturbedSubsetSum, r: int, kept: BoolArray) -> float:
-    """Return what `kept` misses by, correctly rounded.
-
-    Infinite where it exceeds the tolerance by so little that rounding would hide it.
-    """
+    """Return what `kept` misses by as `rounded_bound` does."""
     total, freedom = (
         sum(map(Fraction, numbers[r, kept].tolist()))
         for numbers in (instance.coefficients, instance.perturbations)
     )
     miss = max(Fraction(0), abs(Fraction(float(instance.targets[r])) - total) - freedom)
-    tolerance = instance.tolerance
-    try:
-        rounded = float(miss)
-    except OverflowError:
-        return np.inf
-    return np.inf if tolerance is not None and rounded <= tolerance < miss else rounded
+    return rounded_bound(miss, instance.tolerance)

@@ -7,7 +7,7 @@ times the multiple below it plus 0 (on it), 1 (nearer to it), 2 (half-way) or 3.
 """
 
 from fractions import Fraction
-from math import ceil, floor
+from math import ceil, floor, inf
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,14 +87,21 @@ def round_row(instance: SubsetSum, b: int) -> tuple[list[int], int, int, int, Fr
 def proven_bound(instance: SubsetSum, b: int, mask: BoolArray) -> float:
     """Return the error of a row's best mask, correctly rounded, as a bound.
 
-    Infinite where it exceeds the tolerance by so little that rounding would hide it.
+    Infinite where it exceeds the tolerance by so little that rounding would hide it, and where it
+    is larger than any float.
     """
     kept = [a for a, keep in zip(_row(instance, b), mask, strict=True) if keep]
     error = abs(Fraction(float(instance.targets[b])) - sum(kept))
-    tolerance = instance.tolerance
-    if tolerance is not None and float(error) <= tolerance < error:
-        return float("inf")
-    return float(error)
+    return rounded_bound(error, instance.tolerance)
+
+
+def rounded_bound(error: Fraction, tolerance: float | None) -> float:
+    """Round a least error, for `proven_bound`."""
+    try:
+        rounded = float(error)
+    except OverflowError:
+        return inf
+    return inf if tolerance is not None and rounded <= tolerance < error else rounded
 
 
 def _row(instance: SubsetSum, b: int) -> list[Fraction]:

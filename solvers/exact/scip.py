@@ -62,8 +62,8 @@ class Scip:
         return 1e-9 if self.tuned else math.inf
 
     def supports(self, instance: Instance) -> bool:
-        """Whether the instance can be taken: always."""
-        return True
+        """Whether the standard form has no squares, or they are what is minimised."""
+        return instance.linear or not instance.counts
 
     def propose(
         self,
@@ -86,6 +86,9 @@ class Scip:
             parameters.relative_gap_tolerance = parameters.absolute_gap_tolerance = 0.0
             emphasis = import_mathopt().Emphasis
             if milp.squared:  # tighter tolerances end in numerical troubles, and cuts are the bound
+                # an error that is replaced by what it consists of leaves products behind, and that
+                # their sum is never negative takes minutes to find out, where it is found out
+                parameters.gscip.bool_params["presolving/donotmultaggr"] = True
                 return
             parameters.gscip.real_params.update(_CHAINED if milp.chained else _TUNED)
             parameters.heuristics = emphasis.LOW

@@ -23,7 +23,7 @@ from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from instances.arrays import BoolArray, IntArray
+from instances.arrays import BoolArray, IntArray, largest
 from instances.instance import Instance, Verdict
 from instances.milp import MILP
 from instances.neurons import Neurons
@@ -150,7 +150,9 @@ def _needed(neuron: Neurons, mask: BoolArray, listed: _Listed) -> tuple[_Listed,
         return listed.holding(first, last), bound
     if len(rows) < len(weights) or np.linalg.cond(rows) > _CONDITION:
         return listed, 0.0
-    reach = value * np.sqrt(np.diag(np.linalg.inv(rows.T @ rows))) * (1 + _MARGIN)
+    unit = 2.0 ** np.frexp(largest(rows))[1]  # the squares of all are then not 0
+    inverse = np.linalg.inv((rows / unit).T @ (rows / unit))
+    reach = value / unit * np.sqrt(np.diag(inverse)) * (1 + _MARGIN)
     for i, (sums, num) in enumerate(zip(listed.tables.sums, listed.tables.num, strict=True)):
         first[i] = np.searchsorted(sums[:num], weights[i] - reach[i])
         last[i] = np.searchsorted(sums[:num], weights[i] + reach[i], "right") - 1

@@ -51,7 +51,7 @@ class Layer:
     Attributes
     ----------
     gram
-        Shape (d, d): of the inputs, with the ridge.
+        Shape (d, d): of the inputs, with the ridge, both divided by a power of two.
     weights
         Shape (b, d).
     off
@@ -62,9 +62,11 @@ class Layer:
         import torch
 
         where = find_device(device)
-        inputs = torch.tensor(instance.inputs, device=where)
+        largest = max(float(np.abs(instance.inputs).max()), instance.ridge)
+        unit = 2.0 ** np.frexp(largest)[1]  # their squares are then neither infinite nor all 0
+        inputs = torch.tensor(instance.inputs / unit, device=where)
         gram = inputs.T @ inputs
-        gram.diagonal().add_(instance.ridge**2)
+        gram.diagonal().add_((instance.ridge / unit) ** 2)
         self._order = torch.argsort(gram.diagonal(), stable=True)
         self.gram = gram[self._order][:, self._order].contiguous()
         self.weights = torch.tensor(instance.targets, device=where)[:, self._order].contiguous()
@@ -94,8 +96,9 @@ class Layer:
         """Return the upper triangle R with RᵀR = gram, a little raised."""
         import torch
 
-        floor = _FLOOR * self.gram.diagonal().mean().clamp(min=1e-300)
-        raised = self.gram + floor * torch.eye(len(self.gram), device=self.gram.device)
+        floor = _FLOOR * self.gram.diagonal().mean().clamp(min=1e-100)
+        raised = self.gram.clone()
+        raised.diagonal().add_(floor)
         triangle: torch.Tensor = torch.linalg.cholesky(raised, upper=True)
         return triangle
 

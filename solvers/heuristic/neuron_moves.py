@@ -11,7 +11,8 @@ import numpy as np
 from instances.compiled import compiled
 
 _GAIN = 1.0 - 1e-12
-"""What a move must bring a cost down to, relatively: rounding is no progress."""
+"""What a move must bring a cost down to, relatively: rounding is no progress. Where a move does not
+bring what it promised, rounding is all that is left, and nothing ends a walk through that."""
 
 
 @compiled
@@ -32,7 +33,7 @@ def descend_squares(gram, weights, sums, sizes, num, chosen, off, pull, left):  
     d = len(weights)
     cost = (off * pull).sum()
     moved = True
-    while moved:
+    while moved and cost > 0.0:
         moved = False
         for i in range(d):
             if gram[i, i] == 0.0:
@@ -62,11 +63,13 @@ def descend_squares(gram, weights, sums, sizes, num, chosen, off, pull, left):  
                         best, one, other, two = value, k, j, m
             if one < 0:
                 continue
-            moved = True
+            moved, before = True, cost
             _put(gram, weights, sums, sizes, chosen, off, pull, left, i, one)
             if other >= 0:
                 _put(gram, weights, sums, sizes, chosen, off, pull, left, other, two)
             cost = (off * pull).sum()
+            if not 0.0 < cost < before:
+                return cost
     return cost
 
 
@@ -161,11 +164,13 @@ def descend_norm(columns, weights, sums, sizes, num, chosen, off, errors, left, 
                         best, one, other, two = value, k, j, m
             if one < 0:
                 continue
-            moved = True
+            moved, before = True, cost
             _set(columns, weights, sums, sizes, chosen, off, errors, left, i, one)
             if other >= 0:
                 _set(columns, weights, sums, sizes, chosen, off, errors, left, other, two)
             cost = size_of(errors, norm)
+            if not cost < before:
+                return cost
     return cost
 
 

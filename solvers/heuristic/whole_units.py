@@ -54,11 +54,16 @@ class _Block:
     def descend(self, mask: BoolArray, deadline: float) -> BoolArray:
         """Take the best flip or exchange until none improves, then drop what can go."""
         mask = mask.copy()
+        best, reached = mask.copy(), (np.inf, np.inf)
         while time.monotonic() <= deadline:
             rest = self._target - self._a[mask].sum(axis=0)
             step = np.where(mask[:, None], self._a, -self._a)  # what a flip adds to the rest
             kept, spare = np.flatnonzero(mask), np.flatnonzero(~mask & self._usable)
             excess = float(self._excess(rest))
+            here = (excess, float(len(kept)))
+            if not here < reached:  # by rounding alone was the last move better
+                break
+            best, reached = mask.copy(), here
             if excess > 0:
                 options = [
                     self._best(rest, step, [()], np.flatnonzero(self._usable)),
@@ -74,7 +79,7 @@ class _Block:
             if after > 0 and not after < excess:
                 break
             mask[units] ^= True
-        return mask
+        return best
 
     def _best(
         self, rest: FloatArray, step: FloatArray, groups: list[tuple[int, ...]], others: IntArray

@@ -5,7 +5,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -18,8 +17,6 @@ from instances.distributions import (
 )
 from instances.generate import hyperbolic_family
 from instances.philox import UNIT_FACTOR, UNIT_RAW, Stream, normal, uniform, words
-from instances.recipe import Recipe
-from solvers.heuristic import torch_draw
 
 NAMES = [*DISTRIBUTIONS[:-1], "quantised-1", "quantised-3", "quantised-23"]
 STREAM, COUNTERS = Stream(seed=12345, layer=3, matrix=1), np.array([0, 1, 7, 2**40])
@@ -182,37 +179,6 @@ def test_quantised_draws_are_uniform_ones_on_a_coarser_grid() -> None:
         assert (found == uniform(Stream(1), MANY, unit=2.0**-bits)).all()
         assert (Distribution(name).draw(Stream(1), MANY, unit=1.0) == np.floor(found)).all()
     assert set(Distribution("quantised-1").draw(Stream(1), MANY).tolist()) == {-1, -0.5, 0, 0.5}
-
-
-@every_name
-@given(
-    counters=st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=30),
-    unit=st.sampled_from(UNITS),
-)
-def test_torch_draws_the_same(name: str, counters: list[int], unit: float) -> None:
-    distribution, array = Distribution(name), np.array(counters)
-    expected = distribution.draw(STREAM, array, unit=unit)
-    found = distribution.draw_by(torch_draw._TORCH, STREAM, torch.tensor(array), unit=unit)
-    assert found.numpy().tobytes() == expected.tobytes()
-
-
-@every_name
-def test_torch_draws_the_same_recipes(name: str) -> None:
-    columns = np.array([[3, 0, -1], [1, -1, 2]])
-    factors = np.array([[-0.5, 2.0, 0.0], [0.25, 0.0, -1.0]])
-    for between in (None, (-0.3, 0.7)):
-        recipe = Recipe(STREAM, 4, columns, 2, UNIT_FACTOR, name, between, factors, first=5)
-        found = torch_draw.draw(recipe, 9, torch.device("cpu")).numpy()
-        assert found.tobytes() == recipe.draw(9).tobytes()
-
-
-def test_a_device_draws_the_same() -> None:
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
-    there = torch.tensor(MANY, device="cuda")
-    for name in NAMES:
-        found = Distribution(name).draw_by(torch_draw._TORCH, STREAM, there, unit=UNIT_RAW)
-        assert found.cpu().numpy().tobytes() == Distribution(name).draw(STREAM, MANY).tobytes()
 
 
 def test_hyperbolic_family_is_drawn_from_its_seed() -> None:

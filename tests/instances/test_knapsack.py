@@ -116,8 +116,11 @@ def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
         read_knapsack(tmp_path)
 
 
-def test_nothing_is_read_beyond_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    read = 0
+def test_nothing_is_read_beyond_what_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, read = tmp_path / "sum.kp", 0
+    path.touch()
 
     class Endless(io.StringIO):
         def readline(self, size: int | None = -1, /) -> str:
@@ -127,7 +130,7 @@ def test_nothing_is_read_beyond_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(Path, "open", lambda *arguments, **options: Endless())
     with pytest.raises(ValueError, match="99999999999 items"):
-        knapsack.read_knapsack("sum.kp")
+        knapsack.read_knapsack(path)
     assert read == 1
 
 

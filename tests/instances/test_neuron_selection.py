@@ -143,7 +143,7 @@ def test_the_standard_form_says_the_same(rows: int) -> None:
         mask = np.array([bits, bits])
         objective, violation = (value[1] for value in instance.evaluate(mask))
         a = instance.weights(mask)[1]
-        errors = -a @ instance.corners[1]
+        errors = -a @ instance.corners[1] / milp.c.max()  # a cost each, the unit they are in
         x = np.concatenate([mask[1], a, errors])
         assert (milp.mask(x) == mask[1]).all()
         sums = matrix @ x

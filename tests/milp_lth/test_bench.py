@@ -56,7 +56,7 @@ def test_json_and_page(run: Run) -> None:
     stated = json.loads(out)
     assert stated["seed"] == 3
     assert stated["versions"].keys() == {"numba", "numpy", "ortools"}
-    assert stated["machine"]["cores"] >= 1
+    assert stated["environment"]["cores"] >= 1
     assert [point["n"] for point in stated["curve"]] == [16, 20]
     assert all(point["seconds"] > 0 for point in stated["curve"])
     rows = {row["row"]: row for row in stated["rows"]}
@@ -199,7 +199,7 @@ def test_whole_runs_are_timed(
     assert 0 < seconds["phases"]["total"] < seconds["value"]
     assert seconds["num_rows"] == 40
     assert 100 < memory["value"] < 4000
-    assert stated["machine"].keys() >= {"processor", "cores", "memory", "accelerator"}
+    assert stated["environment"].keys() >= {"processor", "cores", "memory", "accelerator"}
     monkeypatch.setattr(runs, "_DIGITS", {"bad": ("--width", "0")})
     assert cli._run(["bench", "runs"]) == 2
     assert "width 0" in capsys.readouterr().err

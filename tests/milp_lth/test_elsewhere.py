@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
+from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -191,6 +192,8 @@ def test_a_killed_worker_costs_a_chunk_and_a_late_one_helps(
         chunks = [next(running)]
         cluster.scale(3)
         cluster.wait_for_workers(3, timeout=60)  # meanwhile the others do what they were sent
+        with distributed.Client(cluster) as client:  # imports may take longer than all chunks
+            client.run(import_module, "milp_lth.elsewhere")
         chunks += running
         assert same(masks_of(reduction, chunks), solve_masks(reduction))
         assert len(set(pids(log))) == 3

@@ -16,6 +16,7 @@ from milp_lth.network import Network, read_network
 from milp_lth.reproduce import pensia2020, width_search
 from milp_lth.reproduce.pensia2020 import Reproduction
 from milp_lth.reproduce.table import COLUMNS, markdown
+from milp_lth.reproduce.timed_runs import sealed
 from milp_lth.reproduce.width_search import CLOSEST, WidthSearch, folded_logits
 from milp_lth.run import Run
 from milp_lth.targets.files import save_target
@@ -95,7 +96,7 @@ def test_a_killed_reproduction_goes_on(weights: Path, tmp_path: Path, quick: Non
     name = row["seeds"][0]["run"]
     times = json.loads((tmp_path / "b" / "times.json").read_text())
     del times[name]
-    (tmp_path / "b" / "times.json").write_text(json.dumps(times))
+    (tmp_path / "b" / "times.json").write_text(json.dumps(sealed(times)))
     os.remove(tmp_path / "b" / name / "settings.json")
     again = Reproduction(str(weights), "digits", tmp_path / "b", num_seeds=1)
     repeated = again._row(case, lambda what: None)

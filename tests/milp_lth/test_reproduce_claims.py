@@ -64,6 +64,9 @@ def test_an_interrupted_command_keeps_what_was_measured(tmp_path: Path) -> None:
     assert all(f"phew: {name}" in again.runs for name in first)
     again.measure()
     assert len(again.rows()) == 1
+    (tmp_path / "out/unfinished").mkdir()  # as after a kill once the last one was recorded
+    again.measure()
+    assert not (tmp_path / "out/unfinished").exists()
 
 
 @pytest.mark.parametrize(

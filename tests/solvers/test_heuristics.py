@@ -5,7 +5,6 @@ import time
 
 import numpy as np
 import pytest
-import torch
 from oracle import enumerate_row
 
 from instances.generate import normal_family, product_family, uniform_family
@@ -21,6 +20,8 @@ from solvers.heuristic.swaps import Swaps
 from solvers.heuristic.tabu import Tabu
 from solvers.solve import solve
 from solvers.solver import Solver
+
+torch = pytest.importorskip("torch")
 
 LOCAL = [Rounding(trials=8), Annealing(chains=8, steps=60), Tabu(moves=20)]
 HEURISTICS: list[Solver] = [Greedy(), Swaps(), Beam(width=32, finish=6), Differencing(), *LOCAL]
@@ -201,8 +202,6 @@ def test_bad_parameters_are_refused_with_the_remedy(make) -> None:  # type: igno
 
 @every_heuristic
 def test_cuda_finds_as_good_masks(solver: Solver) -> None:
-    import torch
-
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     instance = uniform_family(20, 21, seed=1)

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-import torch
 
 from instances.generate import normal_family, uniform_family
 from instances.objectives import FixedSize, Sparsest
@@ -16,6 +15,8 @@ from solvers.heuristic import chunks, rows
 from solvers.heuristic.look_ahead import LookAhead
 from solvers.heuristic.rows import Rows
 from solvers.registry import get_solver
+
+torch = pytest.importorskip("torch")
 
 CPU = torch.device("cpu")
 HEURISTICS = ["greedy", "swaps", "beam", "tabu", "differencing"]

@@ -139,7 +139,8 @@ def test_the_worker_dies_with_its_owner() -> None:
 def test_works_without_a_main_guard(tmp_path) -> None:  # type: ignore[no-untyped-def]
     script = tmp_path / "script.py"
     script.write_text(
-        "from milp_lth import solve, uniform_family\n"
+        "from instances.generate import uniform_family\n"
+        "from solvers.solve import solve\n"
         "print(solve(uniform_family(2, 12), 'mitm', time_limit=30).counts()['OPTIMAL'])\n"
     )
     done = subprocess.run(

@@ -224,8 +224,7 @@ def test_events_tell_of_every_source(name: str) -> None:
 @pytest.mark.parametrize("sizes", [(3, 2), (2, 4, 2), (2, 3, 4, 2), (1, 2, 3, 2, 1)], ids=str)
 @pytest.mark.parametrize("norm", ["1", "inf"])
 def test_flips_are_judged_like_masks(sizes: tuple[int, ...], norm: str) -> None:
-    import torch
-
+    torch = pytest.importorskip("torch")
     source = random_source(sizes, norm=norm, budget=sum(a * b for a, b in pairwise(sizes)) - 1)
     networks = Networks.load(source, "cpu")
     n = networks.num_edges

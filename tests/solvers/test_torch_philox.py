@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from instances import philox
 from instances.philox import UNIT_FACTOR, UNIT_RAW, Stream
 from solvers.heuristic import torch_philox
+
+torch = pytest.importorskip("torch")
 
 KINDS = ["uniform", "normal"]
 streams = st.builds(

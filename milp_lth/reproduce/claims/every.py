@@ -100,13 +100,15 @@ class Claims:
             for name, measurement in claim.measurements(self.setting).items()
         }
         unfinished = self.runs.folder / "unfinished"
-        for done, (name, measurement) in enumerate(wanted.items()):
-            if name not in self.runs:
-                self.runs.put(name, measurement(unfinished / name.replace(": ", "-")))
-                shutil.rmtree(unfinished, ignore_errors=True)
-                if should_stop():
-                    raise KeyboardInterrupt
-            on_progress(done + 1, len(wanted))
+        with self.runs.alone():
+            for done, (name, measurement) in enumerate(wanted.items()):
+                if name not in self.runs:
+                    self.runs.put(name, measurement(unfinished / name.replace(": ", "-")))
+                    shutil.rmtree(unfinished, ignore_errors=True)
+                    if should_stop():
+                        raise KeyboardInterrupt
+                on_progress(done + 1, len(wanted))
+            shutil.rmtree(unfinished, ignore_errors=True)  # of one that was killed once recorded
 
     def summaries(self) -> dict[str, Summary]:
         """Return what each system's measurements come to, once all are there."""

@@ -128,7 +128,10 @@ def test_an_interrupted_bench_goes_on_and_grows(tmp_path: Path) -> None:
     # killed between a network and its measurement: a network without one, and half a file
     (tmp_path / "out/networks/random-0.3-seed0.safetensors").write_bytes(b"half")
     (tmp_path / "out/measured/.random-0.3-seed0.json.abc").write_text("{")
+    # and after a measurement, before the states of its trainings were removed
+    (tmp_path / "out/unfinished/dense-seed0").mkdir()
     begun.measure()
+    assert not [*(tmp_path / "out/unfinished").iterdir()]
     grown = rivals(tmp_path / "out", ("random", "magnitude"), num_seeds=3)
     grown.measure()
     assert all(row["verified"] for row in rows(grown))

@@ -24,7 +24,6 @@ widths = st.integers(1, 40)
 
 
 def test_formulas_by_hand() -> None:
-    assert formulas.accuracy_of_weight(784, 500, 2, 0.01) == pytest.approx(6.378e-9, rel=1e-3)
     # ln(4 · 2 · 64 · 32 / 0.01) = 14.309
     assert formulas.pensia_candidates(64, 32, 2, 0.01, 0.5, 10.0) == 144
     assert formulas.pensia_candidates(64, 32, 2, 0.5, 0.01, 10.0) == 144

@@ -1,25 +1,50 @@
-"""What the machine is that measured something."""
+"""What a result was made with: written into every folder that a command writes results into."""
 
 import os
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from milp_lth import __version__
 from solvers.cores import num_cores
 
-_PACKAGES = ("numba", "numpy", "ortools", "torch")
+_PACKAGES = (
+    "numpy",
+    "numba",
+    "scipy",
+    "torch",
+    "ortools",
+    "pulp",
+    "gurobipy",
+    "scikit-learn",
+    "onnx",
+    "dask",
+)
+"""All that computes, where it is installed."""
+
+ENVIRONMENT: dict[str, Any] = {
+    **dict.fromkeys(("processor", "system"), str),
+    "cores": int,
+    "memory": float,
+    "accelerator": str | None,
+    "versions": dict[str, str],
+}
+"""What an environment is made of, for `milp_lth.value_kinds.fits`."""
 
 
-def machine() -> dict[str, Any]:
-    """Return processor, cores, memory in bytes, accelerator, system and versions."""
+def environment() -> dict[str, Any]:
+    """Return processor, cores, memory in bytes, accelerator, system, and versions by name.
+
+    Cores are those that this process may use; versions are of Python and of packages.
+    """
     return {
         "processor": _processor(),
         "cores": num_cores(),
         "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "accelerator": accelerator(),
-        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        "versions": {name: version(name) for name in _PACKAGES},
+        "system": platform.platform(),
+        "versions": _versions(),
     }
 
 
@@ -31,12 +56,22 @@ def accelerator() -> str | None:
 
 
 def described(stated: dict[str, Any]) -> str:
-    """Return a machine in one line."""
+    """Return an environment in one line."""
     cores = f"{stated['cores']} core{'s' * (stated['cores'] != 1)}"
     memory = f"{stated['memory'] / 2**30:.0f} GiB"
     versions = ", ".join(f"{name} {number}" for name, number in stated["versions"].items())
     graphics = stated["accelerator"] or "no CUDA device"
     return f"{stated['processor']}, {cores}, {memory}, {graphics}; {stated['system']}; {versions}"
+
+
+def _versions() -> dict[str, str]:
+    versions = {"milp_lth": __version__, "python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
 
 
 def _processor() -> str:
