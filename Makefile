@@ -38,8 +38,8 @@ test-browser: install
 sweep: install
 	$(BIN)/python docs/measurements/false_claims.py
 
-# Nor is this: all solvers on a million adversarial rows, judged in exact arithmetic; half an hour
-# on two cores, a quarter where they have nothing else to do.
+# Nor is this: all solvers on a million adversarial rows, judged in exact arithmetic; some
+# seven minutes on two cores that have nothing else to do.
 truth: install
 	OMP_NUM_THREADS=1 $(BIN)/python tests/solvers/truth.py 1000000
 

@@ -144,6 +144,8 @@ def _solve(
     for recorded in ledger.chunks():
         done += recorded.stop - recorded.start
         worst = max(worst, float(recorded.error.max()))
+    if done and on_progress is not None:
+        on_progress(done, run.reduction.num_rows, worst)
     began = time.perf_counter()
     chunks = solve_chunks(
         run.reduction,

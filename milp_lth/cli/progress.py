@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 _SILENT = 2.0  # seconds before the first plain line
 _EVERY = 5.0
+_INSTANT = 0.2  # what is done by then was recorded before, and says nothing about the rate
 
 
 class Progress:
@@ -25,7 +26,8 @@ class Progress:
     def __init__(self, what: str, *, quiet: bool = False) -> None:
         self._what = what
         self._quiet = quiet
-        self._began = time.monotonic()
+        self._began = self._since = time.monotonic()
+        self._known = 0
         self._next_line = self._began + _SILENT
         self._bar: Bar | None = None
 
@@ -40,18 +42,21 @@ class Progress:
         """Report that `done` of `total` are done; `worst` is the largest error so far."""
         if self._quiet:
             return
-        seconds = time.monotonic() - self._began
-        rate = done / seconds if seconds else 0.0
+        now = time.monotonic()
+        if now - self._began < _INSTANT:
+            self._known, self._since = done, now
+        seconds = now - self._since
+        rate = (done - self._known) / seconds if seconds else 0.0
         notes = [f"{rate:,.0f} {self._what}/s"] if rate >= 10 else []
         if worst is not None:
             notes.append(f"worst error {worst:.1e}")
         if sys.stderr.isatty():
             self._show_bar(done, total, ", ".join(notes))
-        elif time.monotonic() >= self._next_line and done < total:
-            left = (total - done) / rate if rate else 0.0
-            told = [f"{done:,} of {total:,} {self._what}", f"about {left:.0f} s left", *notes]
+        elif now >= self._next_line and done < total:
+            left = [f"about {(total - done) / rate:.0f} s left"] if rate else []
+            told = [f"{done:,} of {total:,} {self._what}", *left, *notes]
             print(", ".join(told), file=sys.stderr, flush=True)
-            self._next_line = time.monotonic() + _EVERY
+            self._next_line = now + _EVERY
 
     def _show_bar(self, done: int, total: int, note: str) -> None:
         from rich.console import Console
