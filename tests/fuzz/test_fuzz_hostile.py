@@ -24,7 +24,7 @@ def said(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> list[d
     done = subprocess.run(
         [sys.executable, "-X", "faulthandler", str(SCRIPT), str(finished_run)],
         cwd=folder, capture_output=True, text=True, timeout=300, check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": ""},  # some is beside it
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stderr == ""
