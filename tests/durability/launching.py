@@ -104,8 +104,12 @@ class Started:
         return left
 
     def litter(self) -> list[str]:
-        """Return the temporary files that it and what it started have left."""
-        return os.listdir(_temporary(self.out))
+        """Return the temporary files that it and what it started have left.
+
+        A cache of torch's does not count: it is meant to stay.
+        """
+        left = os.listdir(_temporary(self.out))
+        return [name for name in left if not name.startswith("torchinductor_")]
 
     def printed(self) -> str:
         """Return its standard output."""
