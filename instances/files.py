@@ -9,6 +9,7 @@ import io
 import json
 import os
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -171,8 +172,10 @@ def read_npz(content: bytes) -> dict[str, Any]:
             num_bytes = sum(member.file_size for member in packed.infolist())
         if num_bytes > max(len(content), _MOST_UNPACKED):
             raise _TooLargeError(f"unpacks to {num_bytes:,} bytes, which is too much")
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            arrays = {k: archive[k] for k in archive.files}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers that Python 2 wrote: these are read
+            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+                arrays = {k: archive[k] for k in archive.files}
         return {k: v.item() if v.ndim == 0 else v for k, v in arrays.items()}
     except _TooLargeError:
         raise

@@ -2,6 +2,7 @@
 
 import io
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,9 @@ _OTHER_SEED = 2**32 - 1
 def _read(path: Path) -> FloatArray:
     try:
         if path.suffix == ".npy":
-            found = np.lib.format.read_array(io.BytesIO(content_of(path)), allow_pickle=False)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of headers that Python 2 wrote: these are read
+                found = np.lib.format.read_array(io.BytesIO(content_of(path)), allow_pickle=False)
         elif path.suffix == ".npz":
             found = read_npz(content_of(path))["x"]
         elif path.suffix == ".safetensors":

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,8 @@ def read_settings(
     ]
     if taken != [drawn.fan_in for drawn in layers] or copies[-1] != 1:
         raise ValueError("its layers make other copies than the next ones take")
+    if isinstance(body, Row) and any(a.num_outputs != b.fan_in for a, b in pairwise(layers)):
+        raise ValueError("its layers have other outputs than the next ones take")
     low, high = (float(end) for end in stated["input_range"])
     if not (low <= high and math.isfinite(low) and math.isfinite(high)):
         raise ValueError("its input range is none")

@@ -109,7 +109,7 @@ class Checkpoint:
             curve = tuple(Point(int(x), y, z) for x, y, z in stated["curve"])
             return Progress(curve, float(stated["seconds"]))
         except (safetensors.SafetensorError, KeyError, ValueError, TypeError, RuntimeError,
-                AttributeError, OSError) as error:  # fmt: skip
+                AttributeError, OverflowError, OSError) as error:  # fmt: skip
             raise ValueError(f"{self.path}: {error}: delete it to begin anew") from error
 
     def _place(self, tensors: dict[str, torch.Tensor], stated: dict[str, Any]) -> None:

@@ -1,10 +1,13 @@
 """What fuzzing found, one by one: each was once a traceback, a hang, or nonsense taken for good."""
 
 import contextlib
+import io
 import json
 import os
 import shutil
 import sqlite3
+import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -189,3 +192,49 @@ def test_a_seal_tells_every_change(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_kinds_of_values(value: Any, kind: Any, right: bool) -> None:
     assert fits(value, kind) is right
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_headers_that_python_2_wrote_are_read_without_a_warning(
+    tmp_path: Path, suffix: str
+) -> None:
+    reader = READERS[f"calibration{suffix}"]
+    path = reader.make(tmp_path)
+    array = io.BytesIO()
+    np.save(array, np.zeros((3, 5)))
+    content = array.getvalue().replace(b"(3, 5), }  ", b"(3L, 5L), }")
+    assert b"5L" in content
+    if suffix == ".npz":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("x.npy", content)
+    else:
+        path.write_bytes(content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        reader.read(path)
+
+
+def test_a_curve_that_is_infinitely_long_is_refused(tmp_path: Path) -> None:
+    path = READERS["checkpoint"].make(tmp_path)
+    with safetensors.safe_open(path, framework="pt") as file:
+        stated = json.loads(file.metadata()["training"])
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    stated["curve"] = [[float("inf"), 0.5, 1.0]]
+    safetensors.torch.save_file(tensors, path, {"training": json.dumps(stated)})
+    with pytest.raises(ValueError, match="delete it to begin anew"):
+        READERS["checkpoint"].read(path)
+
+
+def test_layers_of_a_ticket_that_do_not_fit_each_other_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ticket.safetensors"
+    save_ticket(find_ticket(small_target(), width=4, construction="direct"), path)
+    with safetensors.safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    stated = json.loads(metadata["ticket"])
+    first, second = stated["layers"]
+    swapped = {f"{1 - int(key[0])}{key[1:]}": tensor for key, tensor in tensors.items()}
+    metadata["ticket"] = json.dumps(stated | {"layers": [second, first]})
+    safetensors.torch.save_file(swapped, path, metadata)
+    with pytest.raises(ValueError, match="its layers have other outputs than the next ones take"):
+        load_ticket(path)
