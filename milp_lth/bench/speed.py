@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from instances.files import write_atomically
 from instances.generate import uniform_family
 from instances.instance import Instance
 from instances.library import load_set
@@ -51,8 +52,6 @@ class Ratios:
 
     def write(self, path: Path) -> None:
         """Write the record."""
-        from instances.files import write_atomically
-
         cases = {name: float(f"{ratio:.3g}") for name, ratio in self.cases.items()}
         stated = {"format": FORMAT, "cases": cases, "environment": self.environment}
         write_atomically(path, (json.dumps(stated, indent=1, ensure_ascii=False) + "\n").encode())

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from instances.arrays import BoolArray
+from instances.arrays import BoolArray, largest
 from instances.neurons import Neurons
 from instances.subset_sum import SubsetSum
 from solvers.exact.meet_in_the_middle import MAX_CANDIDATES, MeetInTheMiddle
@@ -62,8 +62,8 @@ class Layer:
         import torch
 
         where = find_device(device)
-        largest = max(float(np.abs(instance.inputs).max()), instance.ridge)
-        unit = 2.0 ** np.frexp(largest)[1]  # their squares are then neither infinite nor all 0
+        reach = max(largest(instance.inputs), instance.ridge)
+        unit = 2.0 ** np.frexp(reach)[1]  # their squares are then neither infinite nor all 0
         inputs = torch.tensor(instance.inputs / unit, device=where)
         gram = inputs.T @ inputs
         gram.diagonal().add_((instance.ridge / unit) ** 2)
